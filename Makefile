@@ -1,0 +1,42 @@
+# The front door. On a fresh machine with Python 3.11+ and git, every command below does its own set-up.
+# Options go into ARGS, for example: make test ARGS="-k relu"
+
+UV := tools/uv
+RUN := $(UV) run --no-sync
+CODE := $(wildcard trainloop tests benchmarks)
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lab build check benchmark
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(READY)  ## Release a real lesson, grade a class of sample submissions, write their feedback
+	$(RUN) trainloop demo $(ARGS)
+
+test: $(READY)  ## Run all tests
+	$(RUN) pytest -n 2 --dist loadgroup $(ARGS)
+
+lab: $(READY)  ## Open your own working copy of the lessons in JupyterLab
+	$(RUN) trainloop lab $(ARGS)
+
+build: $(READY)  ## Generate the instructor, student and solution notebooks from notebooks/
+	$(RUN) trainloop build $(ARGS)
+
+check: $(READY)  ## Check style and types, and that the generated notebooks are up to date
+	$(RUN) ruff check $(CODE)
+	$(RUN) ruff format --check $(CODE)
+	$(RUN) mypy --strict trainloop
+	$(RUN) trainloop build --check
+
+benchmark: $(READY)  ## Measure how many submissions a minute are graded
+	$(RUN) python -m benchmarks $(ARGS)
+
+# The set-up: only when pyproject.toml has changed, so that a second `make demo` starts at once.
+# pyproject.toml pins the direct dependencies exactly, and `exclude-newer` in it hides from the resolver
+# whatever was published after that date. So the indirect ones stay still as well, without uv.lock,
+# which is not committed because it names the host that each package came from.
+$(READY): pyproject.toml
+	$(UV) sync
+	@touch $@

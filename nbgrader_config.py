@@ -1,0 +1,22 @@
+"""nbgrader's configuration of this course: everything stock, except where submissions are graded.
+
+`nbgrader autograde`, the formgrader's button and `trainloop grade` all go through the classes named here.
+"""
+
+c = get_config()  # noqa: F821  (traitlets hands it in)
+
+c.CourseDirectory.course_id = "training-loop"
+c.CourseDirectory.db_url = "sqlite:///gradebook.db?timeout=120"
+
+# Reads a submission, whatever it is; rebuilds the notebook; runs it; judges it outside of the student's process.
+c.Autograde.exporter_class = "trainloop.record.SubmissionExporter"
+c.Autograde.sanitize_preprocessors = []
+# Writes that verdict into the gradebook. Late penalties stay nbgrader's.
+c.Autograde.autograde_preprocessors = [
+    "trainloop.record.RecordVerdict",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+# Students' text and output must be inert in feedback and in the formgrader.
+c.HTMLExporter.preprocessors = ["nbconvert.preprocessors.sanitize.SanitizeHTML"]

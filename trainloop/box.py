@@ -1,0 +1,572 @@
+"""The box: runs the cells of one submission in another process, and returns what came of each.
+
+The process is preloaded once and forks for each job, see `worker`. All clocks are kept here, on the trusted side, and
+all that comes back is bytes from a stranger: cut to size, checked field by field, ignored where it is anything else.
+
+When a cell runs out of time, crashes or exhausts memory, its process is ended with everything that it started, and the
+job begins again in a fresh one with that cell left out, so that the exercises after it are still graded.
+
+For now the process is an ordinary one with limits. What makes it less than ordinary belongs into `_spawn`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal, Protocol, TypeAlias
+
+from trainloop import values
+from trainloop.values import Json
+
+Status: TypeAlias = Literal["ok", "error", "timeout", "out of memory", "crashed", "not run"]
+Ending: TypeAlias = Literal["done", "timeout", "ended"]
+
+START_SECONDS = 120.0  # for a process to load torch, on a busy machine
+GRACE_SECONDS = 1.0  # for a process whose reports have stopped to die by itself, so that we learn what of
+MEMORY_EXIT = 137  # what a worker exits with that has no memory left to go on
+MAX_OUTPUTS = 1_000  # of one cell
+MAX_CHECKS = 500  # in one check cell
+MAX_NAME = 500  # characters in an exercise's name or a check's title
+
+
+class BoxError(RuntimeError):
+    """The box itself failed. It says nothing about the submission, which may be tried again."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cell to run: student-side code, or a check cell."""
+
+    id: str
+    kind: Literal["code", "check"]
+    source: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use."""
+
+    cell_seconds: float = 30.0  # wall time of one code cell, or of one observation
+    total_seconds: float = 180.0  # wall time of the whole submission, re-runs included
+    memory_bytes: int = 4 * 2**30  # address space; torch does not load below 1 GB
+    output_chars: int = 20_000  # text kept of one cell's output
+    figures: int = 16  # images kept of one cell's output
+    figure_bytes: int = 1_000_000  # of one PNG image; a larger one is not kept
+    file_bytes: int = 64 * 2**20  # of one file that is written
+    message_bytes: int = 32 * 2**20  # of one report: one observation, or the output of one cell
+    report_bytes: int = 256 * 2**20  # of all reports together
+
+
+@dataclass(frozen=True)
+class Job:
+    """The steps of one submission, in order, and the encoded arrays that `given(name)` hands to check cells."""
+
+    steps: tuple[Step, ...]
+    given: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass
+class StepResult:
+    """What came of one step.
+
+    `outputs` are nbformat 4 outputs of a code cell. `error` describes the exception that stopped the cell, as
+    `values.raised` does. `checks` are a check cell's observations: exercise -> title -> observation. An observation
+    that was not reached, or during which the process died, is absent.
+    """
+
+    status: Status = "not run"
+    seconds: float = 0.0
+    outputs: list[Json] = field(default_factory=list)
+    error: Json | None = None
+    checks: dict[str, dict[str, Json]] = field(default_factory=dict)
+
+
+class Box:
+    """Runs jobs one after the other; a context manager, which ends everything that it started.
+
+    Args:
+        limits: for each job.
+        once: start a process for each job rather than fork a preloaded one. Only Linux forks safely.
+
+    Raises:
+        BoxError: on a system without processes as the box needs them, or if the worker does not start.
+    """
+
+    def __init__(self, limits: Limits = Limits(), once: bool = sys.platform != "linux") -> None:
+        if os.name != "posix":
+            raise BoxError("Cells are run in a process of their own on Linux and macOS only. On Windows use WSL.")
+        self.limits = limits
+        self._once = once
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._host: _Host | None = None
+
+    def __enter__(self) -> Box:
+        self._folder = tempfile.TemporaryDirectory(prefix="trainloop-box-", ignore_cleanup_errors=True)
+        self._start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._host is not None:
+            self._host.close()
+        if self._folder is not None:
+            _remove(self._folder)
+        self._host = self._folder = None
+
+    def run(self, job: Job) -> dict[str, StepResult]:
+        """Run a job and return a result for every step, by the step's id, whatever the code did.
+
+        Raises:
+            BoxError: the box itself failed. The next call starts a new worker.
+            ValueError: two steps have the same id.
+        """
+        if self._folder is None:
+            raise BoxError("The box is closed. Use it as `with Box() as box: box.run(job)`.")
+        if len({step.id for step in job.steps}) < len(job.steps):
+            raise ValueError("Two steps of a job have the same id; make them different.")
+        progress = _Progress(job, self.limits)
+        try:
+            while steps := progress.steps_to_run():
+                self._attempt(progress, steps)
+        except BaseException:
+            if self._host is not None:
+                self._host.close()
+            self._host = None
+            raise
+        return progress.results
+
+    def _start(self) -> _Host:
+        assert self._folder is not None
+        if self._host is None:
+            self._host = _FreshProcesses() if self._once else _Forks(self._folder.name)
+        return self._host
+
+    def _attempt(self, progress: _Progress, steps: Sequence[Step]) -> None:
+        assert self._folder is not None
+        host = self._start()
+        folder = tempfile.TemporaryDirectory(dir=self._folder.name, ignore_cleanup_errors=True)
+        reports, writer = os.pipe()
+        try:
+            try:
+                with _job_file(progress.job, steps, self.limits) as file:
+                    host.begin(file.fileno(), writer, folder.name)
+            finally:
+                os.close(writer)
+            attempt = _Attempt(progress, steps)
+            ending = attempt.follow(reports)
+            code = host.end(GRACE_SECONDS if ending == "ended" else 0.0)
+            attempt.settle(ending, code)
+        finally:
+            os.close(reports)
+            _remove(folder)
+
+
+def _remove(folder: tempfile.TemporaryDirectory[str]) -> None:
+    with contextlib.suppress(RecursionError):  # folders in folders, a thousand deep: left to the system
+        folder.cleanup()
+
+
+def _job_file(job: Job, steps: Sequence[Step], limits: Limits) -> IO[bytes]:
+    """The job as an unnamed file: the reader may take its time, and nobody waits for it."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
+    given = dict(job.given)
+    content = {"steps": [asdict(step) for step in steps], "given": given, "limits": asdict(limits)}
+    file.write(json.dumps(content).encode())
+    file.seek(0)
+    return file
+
+
+# --- Processes ---------------------------------------------------------------------------------------------------
+
+
+class _Host(Protocol):
+    """Where jobs run."""
+
+    def begin(self, job_fd: int, report_fd: int, folder: str) -> None:
+        """Start a process on a job, with `folder` as its working directory."""
+
+    def end(self, grace: float) -> int | None:
+        """End it and its group, after `grace` seconds to die by itself. Its exit code, if it did."""
+
+    def close(self) -> None:
+        """End everything."""
+
+
+def _spawn(arguments: Sequence[str], folder: str, stdin: Any, stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
+    """Start a worker. It inherits no variable of ours: no token, nothing of nbgrader's."""
+    environment = {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "HOME": folder,
+        "TMPDIR": folder,
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",  # the order of a set is the same in every run
+    }
+    return subprocess.Popen(
+        [sys.executable, "-P", "-s", "-m", "trainloop.worker", *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
+class _Forks:
+    """One preloaded process that forks for each job."""
+
+    def __init__(self, folder: str) -> None:
+        home = Path(folder, "worker")
+        home.mkdir(exist_ok=True)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `close`)
+        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._orders.settimeout(START_SECONDS)
+        with theirs:
+            self._process = _spawn([], str(home), theirs, subprocess.DEVNULL, self._log)
+        if "loaded" not in self._answer():
+            raise self._lost()
+
+    def begin(self, job_fd: int, report_fd: int, folder: str) -> None:
+        try:
+            socket.send_fds(self._orders, [json.dumps({"folder": folder}).encode()], [job_fd, report_fd])
+        except OSError as error:
+            raise self._lost() from error
+
+    def end(self, grace: float) -> int | None:
+        try:
+            self._orders.send(json.dumps({"grace": grace}).encode())
+        except OSError as error:
+            raise self._lost() from error
+        answer = self._answer()
+        if "code" not in answer:
+            raise self._lost()
+        code: int | None = answer["code"]
+        return code
+
+    def close(self) -> None:
+        self._orders.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the worker ends its child first
+            self._process.wait(5.0)
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def _answer(self) -> Json:
+        try:
+            data = self._orders.recv(65_536)
+        except OSError:
+            data = b""
+        answer: Json = json.loads(data or b"{}")
+        return answer
+
+    def _lost(self) -> BoxError:
+        self._log.seek(0)
+        last = self._log.read()[-2_000:].decode("utf-8", "replace").strip()
+        self.close()
+        return BoxError(f"The process that runs the cells did not start, or is gone. Its last words: {last or 'none'}")
+
+
+class _FreshProcesses:
+    """A new process for each job."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self, job_fd: int, report_fd: int, folder: str) -> None:
+        self._process = _spawn(["--once"], folder, job_fd, report_fd, subprocess.DEVNULL)
+
+    def end(self, grace: float) -> int | None:
+        assert self._process is not None
+        code = end_group(self._process.pid, grace)
+        self._process.returncode = -signal.SIGKILL if code is None else code
+        self._process = None
+        return code
+
+    def close(self) -> None:
+        if self._process is not None:
+            self.end(0.0)
+
+
+def end_group(pid: int, grace: float) -> int | None:
+    """End a child process and its process group.
+
+    Args:
+        pid: the child, leader of its group.
+        grace: seconds to wait for it to die by itself.
+
+    Returns:
+        Its exit code (negative: a signal) if it died by itself, else None.
+    """
+    deadline = time.monotonic() + grace
+    dead, status = os.waitpid(pid, os.WNOHANG)
+    while not dead and time.monotonic() < deadline:
+        time.sleep(0.002)
+        dead, status = os.waitpid(pid, os.WNOHANG)
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: not permitted on a group of the dead
+        os.killpg(pid, signal.SIGKILL)
+    if dead:
+        return os.waitstatus_to_exitcode(status)
+    os.kill(pid, signal.SIGKILL)  # it may not have had the time to lead a group
+    os.waitpid(pid, 0)
+    return None
+
+
+# --- Reports -----------------------------------------------------------------------------------------------------
+
+
+class _Progress:
+    """What is known of one job, over all attempts."""
+
+    def __init__(self, job: Job, limits: Limits) -> None:
+        self.job = job
+        self.limits = limits
+        self.results = {step.id: StepResult() for step in job.steps}
+        self.left_out: set[str] = set()
+        self.seconds_left = limits.total_seconds
+        self.bytes_left = limits.report_bytes
+
+    def steps_to_run(self) -> list[Step]:
+        """The steps of the next attempt: none if every step has its result, or if the time is up."""
+        fresh = {name for name, result in self.results.items() if result.status == "not run"} - self.left_out
+        if not fresh or self.seconds_left <= 0 or self.bytes_left <= 0:
+            return []
+        return [
+            step
+            for step in self.job.steps
+            if step.id not in self.left_out and (step.kind == "code" or step.id in fresh)
+        ]
+
+
+class _Attempt:
+    """One process working on a job, as seen through its reports."""
+
+    def __init__(self, progress: _Progress, steps: Sequence[Step]) -> None:
+        self._progress = progress
+        self._limits = progress.limits
+        self._ahead = list(steps)
+        self._current: Step | None = None
+        self._last: Step | None = None  # the one that ended last
+        self._begun = 0.0
+        self._ready = False
+        now = time.monotonic()
+        self._heard = now
+        self._deadline = now + START_SECONDS
+
+    def follow(self, reports: int) -> Ending:
+        """Read reports until the job is done, the process is gone, or time is up."""
+        lines = _Lines(self._limits.message_bytes)
+        pipe = select.poll()  # select.select() refuses descriptors above 1023
+        pipe.register(reports, select.POLLIN)
+        while True:
+            wait = self._patience()
+            if wait <= 0 or not pipe.poll(wait * 1_000):
+                return "timeout"
+            data = os.read(reports, 1 << 18)
+            self._progress.bytes_left -= len(data)
+            if not data or self._progress.bytes_left <= 0:
+                return "ended"
+            for line in lines.feed(data):
+                if self._accept(_parse(line)):
+                    return "done"
+
+    def settle(self, ending: Ending, code: int | None) -> None:
+        """Account for how it ended, so that the next attempt has a step less.
+
+        Raises:
+            BoxError: it ended before any student code ran.
+        """
+        if not self._ready:
+            raise BoxError(
+                f"A process for the submission ended before its first cell ({ending}, exit code {code}). "
+                "Is the limit on memory too small for torch?"
+            )
+        now = time.monotonic()
+        self._progress.seconds_left = self._deadline - now
+        if ending == "done":
+            self._finish_quietly()
+            return
+        if ending == "timeout":
+            status: Status = "timeout"
+        else:
+            status = "out of memory" if code in (-signal.SIGKILL, MEMORY_EXIT) else "crashed"
+        if self._current is not None:
+            self._blame(self._current, status)
+            self._progress.results[self._current.id].seconds = now - self._begun
+        elif self._last is not None:
+            if self._last.kind == "code" and self._progress.seconds_left > 0:
+                self._blame(self._last, status)
+        elif self._progress.seconds_left > 0:
+            raise BoxError(f"A process for the submission ended before its first cell ({ending}, exit code {code}).")
+
+    def _blame(self, step: Step, status: Status) -> None:
+        self._progress.left_out.add(step.id)
+        result = self._progress.results[step.id]
+        if result.status != "out of memory":
+            result.status = status
+
+    def _finish_quietly(self) -> None:
+        """What an early "done" skipped stays "not run"; another attempt would come to the same."""
+        self._progress.left_out.update(step.id for step in self._ahead)
+
+    def _patience(self) -> float:
+        """Seconds until something must be heard."""
+        by = self._deadline
+        if self._ready:
+            by = min(by, self._heard + self._limits.cell_seconds)
+        return by - time.monotonic()
+
+    def _accept(self, message: Json) -> bool:
+        """Take in one report if it can be one at this point. True after the last."""
+        step = self._current
+        match message:
+            case {"ready": True} if not self._ready:
+                self._ready = True
+                self._deadline = time.monotonic() + self._progress.seconds_left
+            case {"begin": str(name)} if step is None and self._ready and any(one.id == name for one in self._ahead):
+                while self._current is None or self._current.id != name:
+                    self._current = self._ahead.pop(0)
+                self._begun = time.monotonic()
+            case {"checking": [str(_), str(_)]} if step is not None and step.kind == "check":
+                pass
+            case {"observed": [str(exercise), str(title), observation]} if step is not None and step.kind == "check":
+                self._keep_observation(self._progress.results[step.id], exercise, title, observation)
+            case {"end": str(name)} if step is not None and step.id == name:
+                self._keep_end(self._progress.results[name], message)
+                self._current, self._last = None, step
+            case {"done": True} if step is None and self._ready:
+                return True
+            case _:
+                return False
+        self._heard = time.monotonic()
+        return False
+
+    def _keep_observation(self, result: StepResult, exercise: str, title: str, observation: object) -> None:
+        count = sum(len(titles) for titles in result.checks.values())
+        if count >= MAX_CHECKS or len(exercise) > MAX_NAME or len(title) > MAX_NAME:
+            return
+        with contextlib.suppress(Exception):  # whatever a stranger's bytes provoke
+            valid = values.checked(observation)
+            result.checks.setdefault(exercise, {}).setdefault(title, valid)
+
+    def _keep_end(self, result: StepResult, message: Json) -> None:
+        if result.status != "not run":  # a code cell that has run before
+            return
+        status = message.get("status")
+        result.status = status if status in ("ok", "error", "out of memory") else "error"
+        result.seconds = time.monotonic() - self._begun
+        result.outputs = tidy(message.get("outputs"), self._limits)
+        with contextlib.suppress(Exception):
+            error = message.get("error")
+            result.error = None if error is None else values.checked(error)
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines, and drops those that are longer than `most` bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        *ends, rest = data.split(b"\n")
+        for end in ends:
+            self._hold(end)
+            if 0 < len(self._held) <= self._most:
+                yield bytes(self._held)
+            self._held.clear()
+        self._hold(rest)
+
+    def _hold(self, part: bytes) -> None:
+        self._held += part[: self._most + 1 - len(self._held)]
+
+
+def _parse(line: bytes) -> Json:
+    """The report in a line; empty if it is none."""
+    try:
+        message = json.loads(line, parse_constant=_refuse)
+        if b"\\u" in line:  # half a character, which no file could hold
+            message = json.loads(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+# --- Outputs -----------------------------------------------------------------------------------------------------
+
+
+def tidy(outputs: object, limits: Limits) -> list[Json]:
+    """Valid nbformat 4 outputs, cut to `limits`, from what may be anything: text and PNG images only."""
+    kept: list[Json] = []
+    chars, figures = limits.output_chars, limits.figures
+    for output in outputs[:MAX_OUTPUTS] if isinstance(outputs, list) else []:
+        match output:
+            case {"output_type": "stream", "name": "stdout" | "stderr" as name, "text": str(text)}:
+                kept.append({"output_type": "stream", "name": name, "text": text[:chars]})
+                chars -= len(text)
+            case {"output_type": "display_data", "data": {**data}}:
+                shown = _shown(data, limits)
+                if "text/plain" in shown:
+                    text = shown["text/plain"]
+                    shown["text/plain"] = text[:chars]
+                    chars -= len(text)
+                if "image/png" in shown:
+                    figures -= 1
+                if shown and figures >= 0:
+                    kept.append({"output_type": "display_data", "data": shown, "metadata": _alt(output)})
+            case {"output_type": "error", "ename": str(name), "evalue": str(text), "traceback": [*lines]}:
+                plain = [line[:2_000] for line in lines[:50] if isinstance(line, str)]
+                kept.append({"output_type": "error", "ename": name[:200], "evalue": text[:2_000], "traceback": plain})
+        if chars < 0:
+            break
+    if chars < 0:
+        kept.append(_note(f"The rest of this output is cut: {limits.output_chars:,} characters of a cell are kept."))
+    if figures < 0:
+        kept.append(_note(f"The other figures are left out: {limits.figures} of a cell are kept."))
+    return kept
+
+
+def _shown(data: Mapping[Any, object], limits: Limits) -> Json:
+    shown: Json = {}
+    text, image = data.get("text/plain"), data.get("image/png")
+    if isinstance(text, str):
+        shown["text/plain"] = text
+    if isinstance(image, str) and len(image) <= limits.figure_bytes * 3 // 2:
+        with contextlib.suppress(binascii.Error, ValueError):
+            raw = base64.b64decode("".join(image.split()), validate=True)
+            if raw.startswith(b"\x89PNG\r\n\x1a\n") and len(raw) <= limits.figure_bytes:
+                shown["image/png"] = base64.b64encode(raw).decode("ascii")
+    return shown
+
+
+def _alt(output: Json) -> Json:
+    """The description of an image in words, which is all that is kept of an output's metadata."""
+    match output:
+        case {"metadata": {"image/png": {"alt": str(alt)}}}:
+            return {"image/png": {"alt": alt[:2_000]}}
+    return {}
+
+
+def _note(sentence: str) -> Json:
+    return {"output_type": "stream", "name": "stderr", "text": f"\n[{sentence}]\n"}

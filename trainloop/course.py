@@ -1,0 +1,116 @@
+"""The course's folder: where everything lies, what a lesson may be called, and nbgrader's own view of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
+
+from trainloop.key import VISIBLE_NAME
+
+CONFIG_NAME = "nbgrader_config.py"
+
+
+class CourseError(Exception):
+    """Something about the course's folder is not as it should be. One sentence says what, and what to do."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """A course folder: the one that holds `nbgrader_config.py`."""
+
+    root: Path
+
+    @staticmethod
+    def find(start: Path | None = None) -> Course:
+        """The course that `start` (by default the current folder) lies in.
+
+        Raises:
+            CourseError: no folder above holds `nbgrader_config.py`.
+        """
+        start = (start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            if (folder / CONFIG_NAME).is_file():
+                return Course(folder)
+        raise CourseError(f"No {CONFIG_NAME} in {start} or above it; go to the course's folder first.")
+
+    def texts(self) -> list[Path]:
+        """The lessons as written, in the order of their numbers."""
+        return sorted((self.root / "notebooks").glob("*.md"), key=lambda path: _order(path.stem))
+
+    def slug(self, name: str) -> str:
+        """The slug of a lesson, given it, its number ("2.1") or the path of its text.
+
+        Raises:
+            CourseError: there is no such lesson; the message lists those there are.
+        """
+        wanted = Path(name).stem if name.endswith((".md", ".ipynb")) else name.rstrip("/")
+        slugs = [path.stem for path in self.texts()]
+        found = [slug for slug in slugs if wanted in (slug, slug.split("-")[0])]
+        if len(found) == 1:
+            return found[0]
+        raise CourseError(f'There is no lesson "{name}". There are: {", ".join(slugs) or "none in notebooks/"}.')
+
+    def text(self, slug: str) -> Path:
+        """The lesson as written."""
+        return self.root / "notebooks" / f"{slug}.md"
+
+    def notebook(self, kind: str, slug: str) -> Path:
+        """A generated notebook; `kind` is "source", "release" or "solutions"."""
+        return self.root / kind / slug / f"{slug}.ipynb"
+
+    def key(self, slug: str) -> Path:
+        """The full key, for the grader alone."""
+        return self.root / "solutions" / "keys" / f"{slug}.json"
+
+    def visible_key(self, slug: str) -> Path:
+        """The key that travels with the release."""
+        return self.root / "release" / slug / VISIBLE_NAME
+
+    def read(self, kind: str, slug: str) -> NotebookNode:
+        """A generated notebook, read.
+
+        Raises:
+            CourseError: it is missing or damaged.
+        """
+        path = self.notebook(kind, slug)
+        if not path.is_file():
+            raise CourseError(f"{slug} is not built: there is no {path}. Run: trainloop build {slug.split('-')[0]}")
+        try:
+            return nbformat.read(path, as_version=4)
+        except Exception as error:
+            raise CourseError(f"{path} cannot be read ({error}). Build it again: trainloop build") from None
+
+    def config(self, overrides: Config | None = None) -> Config:
+        """nbgrader's configuration of this course, as its own commands read it."""
+        config = PyFileConfigLoader(CONFIG_NAME, path=str(self.root)).load_config()
+        config.CourseDirectory.root = str(self.root)
+        config.merge(overrides or Config())
+        return config
+
+    def directory(self, slug: str, student: str = "*") -> CourseDirectory:
+        """nbgrader's view of the course, set to one lesson."""
+        scripts_on_path()
+        config = self.config()
+        config.CourseDirectory.assignment_id = slug
+        config.CourseDirectory.student_id = student
+        return CourseDirectory(config=config)
+
+
+def scripts_on_path() -> None:
+    """Let nbgrader find `alembic`, which it starts by name when it makes a gradebook."""
+    scripts = str(Path(sys.executable).parent)
+    if scripts not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", "")])
+
+
+def _order(slug: str) -> list[int | str]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", slug)]

@@ -1,0 +1,70 @@
+"""Run instructor notebooks end to end in a real kernel, as CI does, and hold them to their time bounds.
+
+The notebook is made from the lesson's text with its proof cells, so that every number in the prose is held to what
+the cells compute. Checks use the full key. Figures must carry a description.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+from trainloop.build import source_notebook
+from trainloop.instant import KEY_VARIABLE
+from trainloop.lesson import Lesson
+
+LESSON_SECONDS, CELL_SECONDS = 30.0, 10.0
+TIMEOUT = 120  # seconds a cell; beyond it something hangs
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What one run showed: times in wall seconds, and everything that is wrong."""
+
+    notebook: NotebookNode
+    seconds: float
+    slowest: list[tuple[float, str]]  # cell by cell, slowest first: seconds, cell id
+    faults: list[str]
+
+
+def execute(lesson: Lesson, key: Path) -> Executed:
+    """Run one lesson. Faults: a cell that fails, a time bound that is passed, a figure without description."""
+    notebook = source_notebook(lesson, proofs=True)
+    client = NotebookClient(notebook, timeout=TIMEOUT, record_timing=True, kernel_name="python3")
+    faults = []
+    environment = {**os.environ, KEY_VARIABLE: str(key.resolve()), "OMP_NUM_THREADS": "2"}
+    try:
+        client.execute(env=environment)
+    except CellExecutionError as error:
+        faults.append(f"a cell fails: {error}")
+    except (CellTimeoutError, DeadKernelError) as error:
+        faults.append(f"a cell does not end well: {error}")
+    # Proofs check the prose; they are no part of what a learner runs.
+    times = sorted(((_seconds(cell), cell.id) for cell in notebook.cells if not cell.id.startswith("proof-")), reverse=True)
+    total = sum(seconds for seconds, _ in times)
+    if total > LESSON_SECONDS:
+        faults.append(f"the cells take {total:.1f} s; a lesson has {LESSON_SECONDS:.0f} s")
+    faults += [f"cell {name} takes {s:.1f} s; a cell has {CELL_SECONDS:.0f} s" for s, name in times if s > CELL_SECONDS]
+    faults += [f"cell {name} shows a figure without a description" for name in _undescribed(notebook)]
+    return Executed(notebook, total, times, faults)
+
+
+def _seconds(cell: NotebookNode) -> float:
+    from dateutil.parser import isoparse
+
+    times = cell.metadata.get("execution", {})
+    start, end = times.get("iopub.execute_input"), times.get("shell.execute_reply")
+    return float((isoparse(end) - isoparse(start)).total_seconds()) if start and end else 0.0
+
+
+def _undescribed(notebook: NotebookNode) -> Iterator[str]:
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}) and not output.metadata.get("image/png", {}).get("alt"):
+                yield cell.id

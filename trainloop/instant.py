@@ -1,0 +1,91 @@
+"""The instant answer: what `check` and `given` do inside a learner's notebook, offline.
+
+It is a courtesy, computed from the visible key beside the notebook; the mark is made elsewhere, from the same key and
+the hidden part, by the same `verdict`.
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from trainloop import values
+from trainloop.key import VISIBLE_NAME, Key, KeyFileError
+from trainloop.verdict import CheckResult, ExerciseResult, judge
+
+KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run` for the instructor's notebooks
+WIDTH = 88
+
+
+class ChecksFailed(Exception):  # noqa: N818  (the learner reads this name; it is a result, not a fault)
+    """Raised at the end of a check cell, so that nbgrader's Validate sees that something is not right yet."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return [str(self)]
+
+
+def check(exercise: str, observations: Mapping[str, Callable[[], object]]) -> None:
+    """Make the observations of one exercise, print what was found, and raise if a check failed.
+
+    Args:
+        exercise: the exercise's name, as in the key.
+        observations: title -> a function of no arguments that returns what is to be looked at.
+
+    Raises:
+        ChecksFailed: at least one check failed. All have been made and printed by then.
+    """
+    try:
+        key = Key.load(_key_path()).exercises.get(exercise)
+    except KeyFileError as error:
+        raise ChecksFailed(str(error)) from None
+    if key is None:
+        raise ChecksFailed(f"The key beside this notebook knows no exercise `{exercise}`. Get the lesson anew.")
+    known = {one.title for one in key.checks}
+    seen = {title: values.observe(call) for title, call in observations.items() if title in known}
+    result = judge(key, seen)
+    print(render(result))
+    failed = sum(one.status != "ok" for one in result.checks)
+    if failed:
+        raise ChecksFailed(f"{failed} of {len(result.checks)} checks did not pass yet; the lines above say why.")
+
+
+def given(name: str) -> torch.Tensor:
+    """An array that hidden checks hand to your code, as a tensor of its own.
+
+    Raises:
+        KeyError: the key has no such array, as on a learner's machine.
+    """
+    value = Key.load(_key_path()).given[name]
+    return torch.from_numpy(values.array(value).copy())
+
+
+def render(result: ExerciseResult) -> str:
+    """The result of one exercise as plain text: a line a check, and under each that failed what to look at."""
+    lines = [line for one in result.checks for line in _lines(one)]
+    passed = sum(one.status == "ok" for one in result.checks)
+    verdict = "All" if passed == len(result.checks) else f"{passed} of {len(result.checks)}"
+    return "\n".join([*lines, f"{verdict} checks of `{result.name}` passed."])
+
+
+def _lines(one: CheckResult) -> list[str]:
+    if one.status == "ok":
+        return [f"  ok    {one.title}"]
+    sentence = textwrap.wrap(one.sentence, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
+    return [f"  FAIL  {one.title}", *(" " * 8 + line for line in [*sentence, *(part[:400] for part in one.detail)])]
+
+
+def _key_path() -> Path:
+    """The full key where `trainloop run` names one, else the visible key in the notebook's folder."""
+    named = os.environ.get(KEY_VARIABLE)
+    path = Path(named) if named else Path(VISIBLE_NAME)
+    if not path.exists():
+        raise KeyFileError(
+            f"The file {path.name} is not beside this notebook ({Path.cwd()}), so nothing can be checked here. "
+            "Put it back from the lesson's folder, or open the notebook with `trainloop lab`."
+        )
+    return path

@@ -1,0 +1,649 @@
+"""Intake: a submission as it came in -> a notebook in which everything but the answers is ours.
+
+The bytes come from a stranger, so nothing is cleaned: the notebook is built anew from the base notebook (the
+instructor's), and only the *text* of the student's own code cells is put in. Their metadata, tags, outputs,
+attachments, kernel and Markdown cells are not carried. No submission makes this module raise; what is wrong with it
+is said in notes.
+
+Which cell of the submission is which cell of the lesson:
+
+1. by nbgrader's grade id (exercises and checks), else by cell id, else by exact text;
+2. an exercise that was not found: the cell that defines the same names, or holds most of the stub's own lines;
+3. any other code cell is an addition of the student's. It keeps its place behind the cell that preceded it.
+
+Of several cells with one id the last counts in which something was written; a pristine copy below an answer costs
+nothing. The other copies stay as additions, because JupyterLab's "Split Cell" leaves the id on both halves.
+A check cell is ours to the letter, whatever was handed in; a difference from the released one makes it "tampered",
+which calls for a look by a person, not for a mark.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import hashlib
+import itertools
+import json
+import os
+import re
+import stat
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
+
+Status: TypeAlias = Literal["ok", "tampered", "missing"]
+
+SETTINGS = ("grade_id", "grade", "solution", "locked", "points", "task")  # nbgrader's fields that decide about marks
+ALIKE = 0.5  # share of an exercise's names or lines that makes a cell without ids that exercise
+SKIPPED_FOLDERS = ("__MACOSX",)  # copies of metadata that macOS puts into zip archives
+AGAIN = "Open it in JupyterLab, save it, and hand it in again."
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How much of a submission is looked at."""
+
+    file_bytes: int = 20_000_000  # of one notebook; a larger one is not read
+    cells: int = 2_000  # of one notebook; those beyond are left out
+    cell_chars: int = 200_000  # of one cell; what is beyond is cut off
+    files: int = 20  # notebooks in a folder; those beyond are not opened
+    entries: int = 10_000  # names in a folder
+
+
+@dataclass(frozen=True)
+class Intake:
+    """A submission that can be run and judged."""
+
+    notebook: NotebookNode
+    """The base's cells in the base's order, with the student's text and additions. Valid nbformat 4.5, no outputs."""
+    own: frozenset[str]
+    """Ids of code cells that are the student's: all exercise cells, demo cells they changed, cells they added."""
+    notes: tuple[str, ...]
+    """Sentences for the student and the instructor."""
+    status: Status
+    """missing: no readable notebook of this lesson, so the stubs stand; tampered: `tampered` is not empty."""
+    tampered: frozenset[str]
+    """Ids of check cells that were changed, removed, there several times, or had their nbgrader settings changed."""
+    missing: frozenset[str]
+    """Ids of exercise cells that were not found; they hold the released stub."""
+    digest: str
+    """SHA-256 of the file's bytes in hexadecimal, empty if none was read."""
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The file of a submission folder that holds the answers."""
+
+    name: str  # relative to the folder, empty if there is none
+    data: bytes | None
+    notes: tuple[str, ...]
+
+
+def take(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, caps: Caps | None = None) -> Intake:
+    """Take in a submission folder, such as `submitted/ada/<slug>/`.
+
+    Args:
+        folder: the folder, of which nothing is trusted.
+        slug: the lesson's name; its notebook should be `<slug>.ipynb`.
+        base: the notebook to build from, with or without solutions and hidden tests.
+        released: the notebook that the student was given: the same cells by id.
+        caps: how much is looked at.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: `base` and `released` are not two versions of one lesson.
+    """
+    picked = pick(folder, slug, base, released, caps)
+    if picked.data is None:
+        return _blank(base, _parts(base, released), picked.notes, "")
+    intake = rebuild(picked.data, base, released, caps)
+    return replace(intake, notes=picked.notes + intake.notes)
+
+
+def rebuild(data: bytes, base: NotebookNode, released: NotebookNode, caps: Caps | None = None) -> Intake:
+    """Take in the bytes of one notebook. Arguments and errors as for `take`."""
+    parts = _parts(base, released)
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        cells, notes = _read(data, caps or Caps())
+    except _NotebookError as error:
+        return _blank(base, parts, (str(error),), digest)
+    owner = _match(cells, parts)
+    if not _fit(owner, parts):
+        notes.append(
+            "This looks like another notebook: it has none of this lesson's exercises. Hand in this lesson's notebook."
+        )
+        return _blank(base, parts, notes, digest)
+    return _assemble(base, parts, cells, owner, notes, digest)
+
+
+def pick(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, caps: Caps | None = None) -> Picked:
+    """Choose the notebook of a submission folder. Arguments and errors as for `take`.
+
+    `<slug>.ipynb` if it holds this lesson; else the one in which most cells of the lesson are found, and of equals the
+    newest, then the first by name. One folder further down is searched only if no notebook lies on top. Links, pipes,
+    devices and hidden files are never opened. A file with several hard links is read, because snapshots and
+    backups are made of them, and noted, because it may be a file of somebody else's.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no submission folder {folder}. Collect the submissions first.")
+    parts, caps, wanted = _parts(base, released), caps or Caps(), f"{slug}.ipynb"
+    notes: list[str] = []
+    files = _notebooks(folder, caps, notes)
+    files.sort(key=lambda file: (file.path.name != wanted, -file.modified, file.name))
+    best, best_fit = Picked("", None, ()), -1
+    for file in files[: caps.files]:
+        data = _bytes(file, caps, notes)
+        if data is None:
+            continue
+        fit = _fit_of(data, parts, caps)
+        if fit > best_fit:
+            best, best_fit = Picked(file.name, data, ()), fit
+        if fit and file.path.name == wanted:
+            break
+    if best.data is None:
+        notes.append(f"No notebook was found that can be read. Hand in {wanted}.")
+    elif best.name != wanted:
+        there = any(file.name == wanted for file in files)
+        why = "cannot be read or is another lesson" if there else "is not there"
+        notes.append(f"{_shown(best.name)} was taken as the notebook of this lesson, because {wanted} {why}.")
+    if extra := [_shown(file.name) for file in files if file.name != best.name]:
+        more = f" and {len(extra) - 5} more" if len(extra) > 5 else ""
+        notes.append(f"Other notebooks in the folder were ignored: {', '.join(extra[:5])}{more}.")
+    return Picked(best.name, best.data, tuple(notes))
+
+
+# --- the lesson: what we know and trust
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One cell of the lesson."""
+
+    role: Literal["exercise", "check", "demo", "prose"]
+    cell: NotebookNode  # of the base
+    stub: str  # the text as it was released
+    settings: Mapping[str, object]  # nbgrader's, as they were released
+
+    @property
+    def kind(self) -> str:
+        return str(self.cell.cell_type)
+
+    @cached_property
+    def plain(self) -> str:
+        return _plain(self.stub)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return _names(self.stub) or _names(self.cell.source)
+
+    @cached_property
+    def lines(self) -> frozenset[str]:
+        return _lines(self.stub)
+
+
+_Parts: TypeAlias = Mapping[str, _Part]
+
+
+def _parts(base: NotebookNode, released: NotebookNode) -> _Parts:
+    ids = [cell.get("id", "") for cell in base.cells]
+    if ids != [cell.get("id", "") for cell in released.cells]:
+        raise ValueError("The base notebook and the released one have different cells. Build the lesson again.")
+    if len(set(ids)) != len(ids) or not all(ids):
+        raise ValueError("A cell of the base notebook has no id, or the id of another. Build the lesson again.")
+    parts = {cell.id: _part(cell, twin) for cell, twin in zip(base.cells, released.cells, strict=True)}
+    for name, part in parts.items():
+        if part.role in ("exercise", "check") and part.settings.get("grade_id") != name:
+            raise ValueError(f"The cell {name} of the released notebook has another grade id. Build the lesson again.")
+    return parts
+
+
+def _part(cell: NotebookNode, released: NotebookNode) -> _Part:
+    settings = cell.metadata.get("nbgrader")
+    role: Literal["exercise", "check", "demo", "prose"]
+    if settings:
+        role = "exercise" if settings.get("solution") else "check"
+    else:
+        role = "demo" if cell.cell_type == "code" else "prose"
+    return _Part(role, cell, released.source, released.metadata.get("nbgrader", {}))
+
+
+# --- reading: bytes -> cells
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One cell of a submission: texts, and settings that are only ever compared."""
+
+    kind: str  # "code", "markdown" or "raw"
+    text: str
+    id: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    @cached_property
+    def plain(self) -> str:
+        return _plain(self.text)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return _names(self.text)
+
+    @cached_property
+    def lines(self) -> frozenset[str]:
+        return _lines(self.text)
+
+    @property
+    def grade_id(self) -> str:
+        name = self.settings.get("grade_id")
+        return name if isinstance(name, str) else ""
+
+
+class _NotebookError(Exception):
+    """The bytes hold no notebook. Says why, and what the student can do."""
+
+
+def _read(data: bytes, caps: Caps) -> tuple[list[_Cell], list[str]]:
+    """The cells of a notebook of any format version, and notes on what had to be mended. Raises `_NotebookError`."""
+    notes: list[str] = []
+    raw = _raw_cells(_document(_decode(data, caps, notes)))
+    known = [cell for cell in raw if isinstance(cell, dict)]
+    if len(known) < len(raw):
+        notes.append(f"The notebook is damaged: {len(raw) - len(known)} of its cells cannot be read and were left out.")
+    if not known:
+        raise _NotebookError("The notebook has no cells. Hand in the notebook that holds your answers.")
+    if len(known) > caps.cells:
+        notes.append(f"The notebook has {len(known):,} cells; those after the first {caps.cells:,} were left out.")
+    cells = [_cell(cell) for cell in known[: caps.cells]]
+    if long := sum(len(cell.text) > caps.cell_chars for cell in cells):
+        notes.append(f"Cells with more than {caps.cell_chars:,} characters were cut off there: {long}.")
+    return [replace(cell, text=cell.text[: caps.cell_chars]) for cell in cells], notes
+
+
+def _decode(data: bytes, caps: Caps, notes: list[str]) -> str:
+    if len(data) > caps.file_bytes:
+        raise _NotebookError(_too_large("The notebook", caps))
+    encoding = json.detect_encoding(data)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        text = data.decode(encoding, errors="replace")
+        notes.append("The file is not written in UTF-8; characters that could not be read were replaced.")
+    return text.replace("\0", "").strip()
+
+
+def _document(text: str) -> object:
+    if not text:
+        raise _NotebookError(f"The notebook is empty: it was probably not saved. {AGAIN}")
+    try:
+        # Numbers matter nowhere, and Python refuses to read very long whole ones.
+        return json.loads(text, strict=False, parse_int=float)
+    except (RecursionError, MemoryError):
+        raise _NotebookError(f"The notebook is nested too deeply to be read. {AGAIN}") from None
+    except json.JSONDecodeError as error:
+        raise _NotebookError(_complaint(text, error)) from None
+
+
+def _complaint(text: str, error: json.JSONDecodeError) -> str:
+    if text.startswith("PK"):
+        return "The file is a zip archive with the ending .ipynb. Unpack it and hand in the notebook itself."
+    if text.startswith("<<<<<<<") or "\n<<<<<<< " in text:
+        return f"The notebook holds the marks of a Git merge conflict. Resolve it first. {AGAIN}"
+    if text.startswith("<"):
+        return "The file is a web page, not a notebook. In JupyterLab choose File > Download and hand in that file."
+    if not text.startswith("{"):
+        return "The file is not a notebook. Hand in the .ipynb file that JupyterLab saves."
+    if error.pos >= len(text) or not text.endswith("}"):
+        return f"The notebook ends in the middle: it was probably not saved completely. {AGAIN}"
+    return f"The notebook is damaged in line {error.lineno} ({error.msg}). {AGAIN}"
+
+
+def _raw_cells(document: object) -> list[object]:
+    if isinstance(document, dict):
+        if isinstance(cells := document.get("cells"), list):
+            return cells
+        if isinstance(sheets := document.get("worksheets"), list):  # nbformat 2 and 3
+            inner = [sheet.get("cells") for sheet in sheets if isinstance(sheet, dict)]
+            return [cell for cells in inner if isinstance(cells, list) for cell in cells]
+    raise _NotebookError("The file is not a notebook: it has no cells. Hand in the .ipynb file that JupyterLab saves.")
+
+
+def _cell(raw: dict[str, Any]) -> _Cell:
+    kind, name, metadata = raw.get("cell_type"), raw.get("id"), raw.get("metadata")
+    settings = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    return _Cell(
+        kind=kind if kind in ("code", "markdown") else "raw",
+        text=_text(raw.get("source", raw.get("input"))),  # "input" up to nbformat 3
+        id=name if isinstance(name, str) else "",
+        settings=settings if isinstance(settings, dict) else {},
+    )
+
+
+def _text(source: object) -> str:
+    lines = source if isinstance(source, list) else [source]
+    text = "".join(line for line in lines if isinstance(line, str))
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return text.encode("utf-8", errors="replace").decode("utf-8")  # half a surrogate pair cannot be written to a file
+
+
+# --- matching: which cell is which
+
+
+def _match(cells: Sequence[_Cell], parts: _Parts) -> dict[int, str]:
+    """Position in the submission -> id in the lesson. Several positions may have one id."""
+    graded = {name for name, part in parts.items() if part.role in ("exercise", "check")}
+    owner = {i: cell.grade_id for i, cell in enumerate(cells) if cell.grade_id in graded}
+    for rule in (_same_id, _same_text, _alike):
+        found = set(owner.values())
+        free = {i: cell for i, cell in enumerate(cells) if i not in owner}
+        owner |= rule(free, {name: part for name, part in parts.items() if name not in found}, parts)
+    return owner
+
+
+def _same_id(free: Mapping[int, _Cell], lost: _Parts, _: _Parts) -> dict[int, str]:
+    def fits(cell: _Cell) -> bool:
+        part = lost.get(cell.id)
+        return part is not None and (part.role in ("exercise", "check") or part.kind == cell.kind)
+
+    return {i: cell.id for i, cell in free.items() if fits(cell)}
+
+
+def _same_text(free: Mapping[int, _Cell], lost: _Parts, _: _Parts) -> dict[int, str]:
+    waiting: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, part in lost.items():
+        if part.role != "exercise" and part.plain:  # a stub may stand beside the answer: see `_alike`
+            waiting[part.kind, part.plain].append(name)
+    owner = {}
+    for i, cell in free.items():
+        if names := waiting.get((cell.kind, cell.plain)):
+            owner[i] = names.pop(0)
+    return owner
+
+
+def _alike(free: Mapping[int, _Cell], lost: _Parts, parts: _Parts) -> dict[int, str]:
+    owner: dict[int, str] = {}
+    for name, part in lost.items():
+        if part.role != "exercise":
+            continue
+        others = [other for key, other in parts.items() if key != name]
+        names = part.names.difference(*(other.names for other in others))
+        lines = part.lines.difference(*(other.lines for other in others))
+        scores = [
+            (_share(names, cell.names), cell.plain != part.plain, _share(lines, cell.lines), i)
+            for i, cell in free.items()
+            if i not in owner and cell.kind == part.kind
+        ]
+        best = max((score for score in scores if max(score[0], score[2]) >= ALIKE), default=None)
+        if best is not None:
+            owner[best[-1]] = name
+    return owner
+
+
+def _fit(owner: Mapping[int, str], parts: _Parts) -> int:
+    """How many cells of the lesson were found; 0 if no exercise and no check is among them: imports are everywhere."""
+    found = set(owner.values())
+    graded = {name for name, part in parts.items() if part.role in ("exercise", "check")}
+    return len(found) if found & graded or not graded else 0
+
+
+def _fit_of(data: bytes, parts: _Parts, caps: Caps) -> int:
+    try:
+        return _fit(_match(_read(data, caps)[0], parts), parts)
+    except _NotebookError:
+        return 0
+
+
+# A pattern and not the syntax tree: it reads an answer with a syntax error, too.
+_DEFINITION = re.compile(r"^(?:(?:async[ \t]+)?def|class)[ \t]+(\w+)|^(\w+)[ \t]*(?::[^=\n]*)?=(?!=)", re.MULTILINE)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(first or second for first, second in _DEFINITION.findall(text))
+
+
+def _lines(text: str) -> frozenset[str]:
+    return frozenset(filter(None, (line.strip() for line in text.split("\n"))))
+
+
+def _plain(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.split("\n")).rstrip()
+
+
+def _share(wanted: frozenset[str], there: frozenset[str]) -> float:
+    return len(wanted & there) / len(wanted) if wanted else 0.0
+
+
+# --- assembling: ours, with their answers
+
+
+def _assemble(
+    base: NotebookNode, parts: _Parts, cells: Sequence[_Cell], owner: Mapping[int, str], notes: list[str], digest: str
+) -> Intake:
+    copies: dict[str, list[int]] = {name: [] for name in parts}
+    for i in sorted(owner):
+        copies[owner[i]].append(i)
+    place: dict[int, str] = {}  # position of the one copy that stands for the lesson's cell
+    tampered, missing, gone = set(), set(), []
+    for name, part in parts.items():
+        if part.role == "exercise":
+            chosen, said = _answer(name, part, cells, copies[name])
+            if chosen is None:
+                missing.add(name)
+        elif part.role == "check":
+            chosen, said = next(iter(copies[name]), None), _tampering(name, part, [cells[i] for i in copies[name]])
+            if said:
+                tampered.add(name)
+        else:
+            chosen, said = _last_written(part, cells, copies[name]), []
+            if chosen is None and part.role == "demo":
+                gone.append(name)
+        if chosen is not None:
+            place[chosen] = name
+        notes += said
+    if gone:
+        notes.append(f"These cells of the lesson were missing; they have been put back: {', '.join(gone)}.")
+    theirs = {name: cells[i].text for i, name in place.items() if _is_theirs(parts[name], cells[i])}
+    notebook = _notebook(base, parts, theirs, _additions(parts, cells, owner, place))
+    return Intake(
+        notebook=notebook,
+        own=_own(notebook, parts, theirs),
+        notes=tuple(notes),
+        status="tampered" if tampered else "ok",
+        tampered=frozenset(tampered),
+        missing=frozenset(missing),
+        digest=digest,
+    )
+
+
+def _answer(name: str, part: _Part, cells: Sequence[_Cell], copies: Sequence[int]) -> tuple[int | None, list[str]]:
+    """The position of the copy that counts as the answer, and notes."""
+    if not copies:
+        return None, [f"The exercise cell {name} was not found; the empty one has been put back."]
+    usable = [i for i in copies if cells[i].kind == part.kind]
+    if not usable and part.kind == "code":
+        usable = [i for i in copies if _is_python(cells[i].text)]
+        turned = f"The exercise cell {name} had been turned into a text cell"
+        if not usable:
+            return None, [f"{turned} and holds no Python; the empty one has been put back. Make it a code cell again."]
+        return _last_written(part, cells, usable), [f"{turned}; its text was taken as code."]
+    usable = usable or list(copies)
+    several = f"There are {len(copies)} cells of the exercise {name}; the last one with something written in it counts."
+    return _last_written(part, cells, usable), [several] if len(copies) > 1 else []
+
+
+def _last_written(part: _Part, cells: Sequence[_Cell], copies: Sequence[int]) -> int | None:
+    written = [i for i in copies if cells[i].plain not in ("", part.plain)]
+    return next(reversed(written or copies), None)
+
+
+def _tampering(name: str, part: _Part, copies: Sequence[_Cell]) -> list[str]:
+    """What is different about a check cell, a sentence each; none if it is as it was released."""
+    if not copies:
+        return [f"The check cell {name} was missing; it has been put back."]
+    said = []
+    if len(copies) > 1:
+        said.append(f"The check cell {name} was there {len(copies)} times; it is used once, as it was released.")
+    if any(cell.plain != part.plain or cell.kind != part.kind for cell in copies):
+        said.append(f"The check cell {name} had been changed; the released one is used.")
+    if any(
+        (cell.settings.get(key) or False) != (part.settings.get(key) or False) for cell in copies for key in SETTINGS
+    ):
+        said.append(f"The grading settings of the check cell {name} had been changed; the released ones are used.")
+    return said
+
+
+def _is_theirs(part: _Part, cell: _Cell) -> bool:
+    return part.role in ("exercise", "demo") and cell.plain != part.plain
+
+
+def _additions(
+    parts: _Parts, cells: Sequence[_Cell], owner: Mapping[int, str], place: Mapping[int, str]
+) -> dict[str, list[str]]:
+    """Texts of the student's own cells, by the id of the lesson's cell behind which they stand ("" for the top)."""
+    ours = {part.plain for part in parts.values() if part.role != "demo"} | {""}
+    checks = {i for i, name in owner.items() if parts[name].role == "check"}
+    after: dict[str, list[str]] = defaultdict(list)
+    anchor = ""
+    for i, cell in enumerate(cells):
+        if i in place:
+            anchor = place[i]
+        elif cell.kind == "code" and cell.plain not in ours and i not in checks:
+            after[anchor].append(cell.text)
+    return after
+
+
+def _notebook(
+    base: NotebookNode, parts: _Parts, theirs: Mapping[str, str], after: Mapping[str, Sequence[str]]
+) -> NotebookNode:
+    fresh = (name for name in (f"added-{n}" for n in itertools.count(1)) if name not in parts)
+
+    def cells() -> Iterator[NotebookNode]:
+        for anchor in ("", *parts):
+            if anchor:
+                yield _filled(parts[anchor], theirs.get(anchor))
+            for text in after.get(anchor, ()):
+                yield new_code_cell(text, id=next(fresh))
+
+    metadata = copy.deepcopy(base.metadata)
+    notebook: NotebookNode = new_notebook(metadata=metadata, cells=list(cells()))
+    return notebook
+
+
+def _filled(part: _Part, text: str | None) -> NotebookNode:
+    cell = copy.deepcopy(part.cell)
+    if cell.cell_type == "code":
+        cell.outputs, cell.execution_count = [], None
+    if part.role == "exercise":
+        cell.source = part.stub  # never the base's own text, which may be the solution
+    if text is not None:
+        cell.source = text
+    return cell
+
+
+def _own(notebook: NotebookNode, parts: _Parts, theirs: Iterable[str]) -> frozenset[str]:
+    code = {cell.id for cell in notebook.cells if cell.cell_type == "code"}
+    exercises = {name for name, part in parts.items() if part.role == "exercise"}
+    return frozenset(code & (exercises | set(theirs) | (code - parts.keys())))
+
+
+def _blank(base: NotebookNode, parts: _Parts, notes: Iterable[str], digest: str) -> Intake:
+    notebook = _notebook(base, parts, {}, {})
+    exercises = frozenset(name for name, part in parts.items() if part.role == "exercise")
+    return Intake(notebook, _own(notebook, parts, ()), tuple(notes), "missing", frozenset(), exercises, digest)
+
+
+def _is_python(text: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+# --- files: never through a link, never a pipe
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    name: str  # relative to the submission folder
+    modified: int  # nanoseconds
+
+
+def _notebooks(folder: Path, caps: Caps, notes: list[str]) -> list[_File]:
+    """The regular notebook files of a folder, or, if it has none, those one level down."""
+    if folder.is_symlink():
+        notes.append("The submission folder is a link; links are not followed.")
+        return []
+    entries = _entries(folder, caps, notes)
+    if files := _regular(entries, "", notes):
+        return files
+    below = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED_FOLDERS]
+    for inner in below[: caps.files]:
+        files += _regular(_entries(Path(inner.path), caps, notes), f"{inner.name}/", notes)
+    return files
+
+
+def _entries(folder: Path, caps: Caps, notes: list[str]) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            visible = (entry for entry in itertools.islice(entries, caps.entries) if not entry.name.startswith("."))
+            return sorted(visible, key=lambda entry: entry.name)
+    except OSError as error:
+        notes.append(f"A folder could not be read ({error.strerror}).")
+        return []
+
+
+def _regular(entries: Iterable[os.DirEntry[str]], prefix: str, notes: list[str]) -> list[_File]:
+    files = []
+    for entry in entries:
+        if not entry.name.lower().endswith(".ipynb") or entry.is_dir(follow_symlinks=False):
+            continue
+        if entry.is_file(follow_symlinks=False):
+            modified = entry.stat(follow_symlinks=False).st_mtime_ns
+            files.append(_File(Path(entry.path), prefix + entry.name, modified))
+        else:
+            notes.append(f"{_shown(prefix + entry.name)} is a link, a pipe or a device, and was not read.")
+    return files
+
+
+def _bytes(file: _File, caps: Caps, notes: list[str]) -> bytes | None:
+    # Where a name has become a link or a pipe since it was listed, opening it must neither follow nor wait.
+    more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    name = _shown(file.name)
+    try:
+        with open(file.path, "rb", opener=lambda path, flags: os.open(path, flags | more)) as stream:
+            about = os.fstat(stream.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise OSError(0, "not a regular file")
+            data = stream.read(caps.file_bytes + 1)
+    except OSError as error:
+        notes.append(f"{name} could not be read ({error.strerror}).")
+        return None
+    if len(data) > caps.file_bytes:
+        notes.append(_too_large(name, caps))
+        return None
+    if about.st_nlink > 1:
+        notes.append(f"{name} has a second name elsewhere on the disk (a hard link); it may be somebody else's file.")
+    return data
+
+
+def _too_large(name: str, caps: Caps) -> str:
+    return (
+        f"{name} is larger than {caps.file_bytes / 1e6:g} MB and was not read. "
+        "In JupyterLab choose Edit > Clear Outputs of All Cells, save, and hand it in again."
+    )
+
+
+def _shown(name: str) -> str:
+    """A stranger's file name, fit to print."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return f'"{plain[:80]}"'

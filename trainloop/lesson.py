@@ -1,0 +1,264 @@
+"""Lesson text: a Markdown notebook, read by jupytext, and what the attributes on its fences mean.
+
+    ```python                          a demonstration
+    ```python exercise="relu"          an exercise cell: stub, and the solution between nbgrader's markers
+    ```python check="relu" points=2    its checks; the hidden ones between nbgrader's markers
+    ```python mistake="relu"           what a learner might write instead; its docstring is the sentence they will read
+    ```python alternative="relu"       another right answer; its docstring says what is different
+    ```python judge="relu"             rules other than "equal to the reference", and arrays to hand to hidden checks
+    ```python proof                    claims: a phrase of the prose -> what makes it true
+
+The last four stand in no notebook that a student opens.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import jupytext
+
+Kind: TypeAlias = Literal["markdown", "demo", "exercise", "check", "mistake", "alternative", "judge", "proof"]
+
+ATTRIBUTES: dict[str, frozenset[str]] = {
+    "demo": frozenset(),
+    "exercise": frozenset(),
+    "check": frozenset({"points"}),
+    "mistake": frozenset(),
+    "alternative": frozenset(),
+    "judge": frozenset(),
+    "proof": frozenset(),
+}
+BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
+BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
+
+
+class LessonError(Exception):
+    """Something in a lesson's text is refused. Says where, what, and what to do."""
+
+    def __init__(self, path: Path, line: int, message: str) -> None:
+        super().__init__(f"{path}:{line}: {message}")
+        self.path, self.line, self.message = path, line, message
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the text. `line` is that of its first line in the file; `exercise` is empty for prose and demos."""
+
+    kind: Kind
+    source: str
+    line: int
+    exercise: str = ""
+    points: float = 0.0
+    unknown: tuple[str, ...] = ()  # attributes that mean nothing here
+
+    def tree(self, path: Path) -> ast.Module:
+        """The syntax tree. Raises `LessonError` where the code is not Python."""
+        try:
+            return ast.parse(self.source)
+        except SyntaxError as error:
+            raise LessonError(path, self.line + (error.lineno or 1) - 1, f"not Python: {error.msg}") from None
+
+    def docstring(self) -> str:
+        """The cell's docstring as one line of text, or an empty one."""
+        try:
+            return " ".join((ast.get_docstring(ast.parse(self.source)) or "").split())
+        except SyntaxError:
+            return ""
+
+    def code(self) -> str:
+        """The source without the docstring."""
+        body = ast.parse(self.source).body
+        if self.docstring() and body:
+            lines = self.source.splitlines()
+            return "\n".join(lines[body[0].end_lineno :]).strip("\n")
+        return self.source
+
+
+@dataclass(frozen=True)
+class Check:
+    """One observation in a check cell, as its author wrote it."""
+
+    title: str
+    call: str
+    hidden: bool
+    line: int
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """All cells that belong to one exercise, in the order of the text."""
+
+    name: str
+    title: str
+    cell: Cell
+    check: Cell
+    checks: tuple[Check, ...]
+    mistakes: tuple[Cell, ...]
+    alternatives: tuple[Cell, ...]
+    judges: tuple[Cell, ...]
+
+    @property
+    def is_question(self) -> bool:
+        """Whether the answer is a value, and not code: nothing is defined with `def` or `class`."""
+        return not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.parse(self.cell.source).body)
+
+    @property
+    def defines(self) -> tuple[str, ...]:
+        """The names that the answer binds at its top level."""
+        return tuple(sorted({name for node in ast.parse(self.cell.source).body for name in _bound(node)}))
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson as written."""
+
+    path: Path
+    cells: tuple[Cell, ...]
+    exercises: dict[str, Exercise] = field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """The one name: file, assignment, page, command line."""
+        return self.path.stem
+
+    @property
+    def prose(self) -> Iterator[Cell]:
+        """The Markdown cells."""
+        return (cell for cell in self.cells if cell.kind == "markdown")
+
+
+def read(path: Path) -> Lesson:
+    """Read a lesson and gather its exercises.
+
+    Raises:
+        LessonError: the text cannot be understood. What can be understood and is still refused is the matter of `lint`.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        notebook = jupytext.reads(text, fmt="md")
+    except Exception as error:
+        raise LessonError(path, 1, f"jupytext cannot read it: {error}") from None
+    cells, position = [], 0
+    for raw in notebook.cells:
+        found = text.find(raw.source, position)
+        if found >= 0:
+            position = found + len(raw.source)
+        cells.append(_cell(path, raw, text.count("\n", 0, max(found, 0)) + 1))
+    lesson = Lesson(path, tuple(cells))
+    lesson.exercises.update(_exercises(lesson))
+    return lesson
+
+
+def _cell(path: Path, raw: dict[str, object], line: int) -> Cell:
+    source, metadata = str(raw["source"]), dict(raw["metadata"])  # type: ignore[call-overload]
+    if raw["cell_type"] != "code":
+        return Cell("markdown", source, line)
+    kinds = [kind for kind in get_args(Kind) if kind in metadata]
+    if len(kinds) > 1:
+        raise LessonError(path, line, f"a cell is one thing, not {' and '.join(kinds)}")
+    kind: Kind = kinds[0] if kinds else "demo"
+    value = metadata.pop(kind, None)
+    exercise = value if isinstance(value, str) else ""
+    points = metadata.get("points", 0) if kind == "check" else 0
+    if isinstance(points, bool) or not isinstance(points, int | float) or points < 0:
+        raise LessonError(path, line, f"points={points!r} is not a number of points")
+    unknown = tuple(sorted(set(metadata) - ATTRIBUTES[kind]))
+    return Cell(kind, source, line, exercise, float(points), unknown)
+
+
+def _exercises(lesson: Lesson) -> dict[str, Exercise]:
+    path, heading = lesson.path, ""
+    headings: dict[str, str] = {}
+    groups: dict[tuple[str, Kind], list[Cell]] = {}
+    for cell in lesson.cells:
+        if cell.kind == "markdown":
+            heading = (re.findall(r"^#{2,} +(.+)$", cell.source, re.M) or [heading])[-1]
+        elif cell.kind in ("demo", "proof"):
+            continue
+        elif not cell.exercise:
+            raise LessonError(path, cell.line, f'which exercise? Write {cell.kind}="name"')
+        else:
+            headings.setdefault(cell.exercise, heading)
+            groups.setdefault((cell.exercise, cell.kind), []).append(cell)
+    return {name: _exercise(lesson, name, headings[name], groups) for name in headings}
+
+
+def _exercise(lesson: Lesson, name: str, title: str, groups: dict[tuple[str, Kind], list[Cell]]) -> Exercise:
+    def all_of(kind: Kind) -> tuple[Cell, ...]:
+        return tuple(groups.get((name, kind), ()))
+
+    def one(kind: Kind, advice: str) -> Cell:
+        found = all_of(kind)
+        if len(found) == 1:
+            return found[0]
+        line = found[1].line if found else next(cells[0].line for (n, _), cells in groups.items() if n == name)
+        many = f'a second cell has {kind}="{name}"; names are given once' if found else advice
+        raise LessonError(lesson.path, line, many)
+
+    cell = one("exercise", f'no cell has exercise="{name}"; is the name misspelt?')
+    check = one("check", f'exercise "{name}" has no check; add a cell with check="{name}" points=...')
+    for each in (cell, *all_of("mistake"), *all_of("alternative"), *all_of("judge")):
+        each.tree(lesson.path)
+    return Exercise(
+        name=name,
+        title=title,
+        cell=cell,
+        check=check,
+        checks=read_checks(lesson.path, check),
+        mistakes=all_of("mistake"),
+        alternatives=all_of("alternative"),
+        judges=all_of("judge"),
+    )
+
+
+def read_checks(path: Path, cell: Cell) -> tuple[Check, ...]:
+    """The observations of a check cell: the entries of the dictionary in its one call of `check`.
+
+    Raises:
+        LessonError: the cell has another form.
+    """
+    tree = cell.tree(path)
+    calls = [node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    calls = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "check"]
+    form = 'a check cell calls check("name", {"title": lambda: ..., ...}) once, with nothing else that runs student code'
+    if len(calls) != 1 or len(calls[0].args) != 2 or calls[0].keywords:
+        raise LessonError(path, cell.line, form)
+    name, table = calls[0].args
+    if not isinstance(name, ast.Constant) or name.value != cell.exercise:
+        raise LessonError(path, cell.line, f'the call and the fence disagree: check("{cell.exercise}", ...)')
+    if not isinstance(table, ast.Dict) or not table.keys:
+        raise LessonError(path, cell.line, form)
+    hidden = _hidden_lines(cell.source)
+    checks = []
+    for key, value in zip(table.keys, table.values, strict=True):
+        line = cell.line + value.lineno - 1
+        if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
+            raise LessonError(path, line, "a check's title is a text")
+        if not isinstance(value, ast.Lambda | ast.Name):
+            raise LessonError(path, line, "an observation is a lambda or the name of a function, so that nothing runs yet")
+        body = value.body if isinstance(value, ast.Lambda) else value
+        checks.append(Check(key.value, ast.unparse(body), key.lineno in hidden, line))
+    return tuple(checks)
+
+
+def _hidden_lines(source: str) -> set[int]:
+    hidden, inside = set(), False
+    for number, line in enumerate(source.splitlines(), start=1):
+        inside = (inside or BEGIN_HIDDEN in line) and END_HIDDEN not in line
+        if inside:
+            hidden.add(number)
+    return hidden
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Assign):
+        yield from (name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name))
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        yield node.target.id

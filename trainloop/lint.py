@@ -1,0 +1,252 @@
+"""What the build refuses in a lesson's text, each with file and line: the course's rules, made mechanical.
+
+What needs the code to run (does each mistake fail with its own sentence?) is refused later, in `build`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from trainloop.lesson import (
+    BEGIN_HIDDEN,
+    BEGIN_SOLUTION,
+    END_HIDDEN,
+    END_SOLUTION,
+    Cell,
+    Exercise,
+    Lesson,
+    LessonError,
+)
+
+SECTIONS = (
+    "Introduction",
+    "ELI5",
+    "Mathematical foundations",
+    "In-depth explanation",
+    "Demonstrations",
+    "Exercises",
+    "Summary",
+    "Key takeaways",
+)
+WORDS = (900, 2200)
+WORDS_OF = {"2.1": (900, 3000)}  # it answers nine questions
+LINES_RULE, LINES_NEVER, LONG_SHARE = 15, 40, 0.25
+MISTAKES, ALTERNATIVES = 4, 3
+WORDS_A_MINUTE = 200  # careful reading of technical prose
+
+STATED = re.compile(
+    r"^Difficulty ([1-5]) of 5, importance ([1-5]) of 5, about (\d+) minutes?\.", re.M
+)
+BOX = re.compile(r"^> \*\*About (\d+) minutes\*\*", re.M)
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?%)?(?!\w)")
+# Names of things, not measurements: lessons, exercises, the classes 0 and 1, the year of a paper.
+NAMES = re.compile(r"\b[Ee]xercises? \d|\b[Ll]essons? \d\.\d|\bModule \d|(?<![\d.,])[01](?![\d.]\d|\d|\s?%)|[a-z] (?:19|20)\d\d\b")
+_markdown = MarkdownIt("commonmark").enable("table")
+
+
+def lint(lesson: Lesson) -> list[LessonError]:
+    """Everything that is refused in a lesson's text, in the order of its lines."""
+    found = [LessonError(lesson.path, line, message) for line, message in _all(lesson)]
+    return sorted(found, key=lambda error: (error.line, error.message))
+
+
+def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    for cell in lesson.cells:
+        if cell.unknown:
+            yield cell.line, f"unknown attribute {', '.join(cell.unknown)} on a {cell.kind} cell"
+        if cell.kind == "markdown":
+            yield from _html(cell)
+        else:
+            yield from _code(lesson.path, cell)
+    yield from _sections(lesson)
+    yield from _length(lesson)
+    yield from _long_cells(lesson)
+    yield from _title_box(lesson)
+    yield from _claims(lesson)
+    if not 1 <= len(lesson.exercises) <= 4:
+        yield 1, f"a lesson has one to four exercises; this one has {len(lesson.exercises)}"
+    for exercise in lesson.exercises.values():
+        yield from _exercise(lesson, exercise)
+
+
+def _html(cell: Cell) -> Iterator[tuple[int, str]]:
+    for token in _markdown.parse(cell.source):
+        start = cell.line + (token.map[0] if token.map else 0)
+        if token.type == "html_block":
+            yield start, "HTML in a Markdown cell; use Markdown only"
+        for child in token.children or []:
+            if child.type == "html_inline":
+                yield start, f"HTML in a Markdown cell: {child.content}; use Markdown only"
+
+
+def _code(path: Path, cell: Cell) -> Iterator[tuple[int, str]]:
+    lines = [line for line in cell.source.splitlines() if line.strip()]
+    if len(lines) > LINES_NEVER:
+        yield cell.line, f"{len(lines)} lines of code in one cell; never more than {LINES_NEVER}"
+    try:
+        tree = cell.tree(path)
+    except LessonError as error:
+        yield error.line, error.message
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            missing = _unhinted(node)
+            if missing and cell.kind != "mistake":
+                yield cell.line + node.lineno - 1, f"`{node.name}` lacks type hints for {', '.join(missing)}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "show":
+            if not any(keyword.arg == "alt" for keyword in node.keywords):
+                yield cell.line + node.lineno - 1, "a figure without a description; write show(fig, alt=...)"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "plt.show":
+            yield cell.line + node.lineno - 1, "plt.show() leaves a figure without a description; write show(fig, alt=...)"
+
+
+def _unhinted(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    arguments += [argument for argument in (node.args.vararg, node.args.kwarg) if argument]
+    missing = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
+    return missing + ([] if node.returns else ["its result"])
+
+
+def _sections(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    headings = [
+        (text, cell.line + cell.source[: match.start()].count("\n"))
+        for cell in lesson.prose
+        for match in re.finditer(r"^## (.+)$", cell.source, re.M)
+        for text in [match.group(1).strip()]
+    ]
+    names = [text for text, _ in headings]
+    position = -1
+    for section in SECTIONS:
+        places = [index for index, name in enumerate(names) if name == section or name.startswith(section + ":")]
+        if not places:
+            yield 1, f'the section "## {section}" is missing'
+        elif places[0] < position:
+            yield headings[places[0]][1], f'the section "{section}" stands too early'
+        else:
+            position = places[0]
+
+
+def words(lesson: Lesson) -> int:
+    """The words of a lesson's prose, without its formulas."""
+    text = " ".join(re.sub(r"\$\$.*?\$\$|\$[^$]+\$", " ", cell.source, flags=re.S) for cell in lesson.prose)
+    return len(re.findall(r"[A-Za-z0-9][\w'’-]*", text))
+
+
+def _length(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    number = lesson.slug.split("-")[0]
+    low, high = WORDS_OF.get(number, WORDS)
+    count = words(lesson)
+    if not low <= count <= high:
+        yield 1, f"{count} words of prose; a lesson has {low} to {high}"
+
+
+def _long_cells(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    shown = [cell for cell in lesson.cells if cell.kind in ("demo", "exercise", "check")]
+    long = [cell for cell in shown if sum(bool(line.strip()) for line in cell.source.splitlines()) > LINES_RULE]
+    if len(long) > LONG_SHARE * len(shown):
+        lines = ", ".join(str(cell.line) for cell in long)
+        yield long[0].line, f"{len(long)} of {len(shown)} cells have more than {LINES_RULE} lines (at {lines}); at most a quarter may"
+
+
+def minutes(lesson: Lesson) -> int:
+    """The time a lesson asks for: reading its prose, and the minutes its exercises state; to the next five."""
+    stated = sum(int(match.group(3)) for cell in lesson.prose for match in STATED.finditer(cell.source))
+    return -(-round(words(lesson) / WORDS_A_MINUTE + stated) // 5) * 5
+
+
+def _title_box(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    for cell in lesson.prose:
+        if match := BOX.search(cell.source):
+            line = cell.line + cell.source[: match.start()].count("\n")
+            if int(match.group(1)) != minutes(lesson):
+                yield line, f"the box says {match.group(1)} minutes; reading and exercises take {minutes(lesson)}"
+            return
+    yield 1, 'the title box is missing: "> **About N minutes**: ..."'
+
+
+def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
+    cell, name = exercise.cell, exercise.name
+    if not _paired(cell.source, BEGIN_SOLUTION, END_SOLUTION):
+        yield cell.line, f'exercise "{name}" needs "{BEGIN_SOLUTION}" and "{END_SOLUTION}", in pairs'
+    if not _paired(exercise.check.source, BEGIN_HIDDEN, END_HIDDEN):
+        yield exercise.check.line, f'the check of "{name}" needs "{BEGIN_HIDDEN}" and "{END_HIDDEN}", in pairs'
+    elif all(check.hidden for check in exercise.checks) or not any(check.hidden for check in exercise.checks):
+        yield exercise.check.line, f'the check of "{name}" needs observations in plain sight and hidden ones'
+    if exercise.check.points <= 0:
+        yield exercise.check.line, f'the check of "{name}" gives no points; write points=2'
+    titles = [check.title for check in exercise.checks]
+    for check in exercise.checks:
+        if titles.count(check.title) > 1:
+            yield check.line, f'two checks of "{name}" are called "{check.title}"'
+    for each in (*exercise.mistakes, *exercise.alternatives):
+        if not each.docstring():
+            yield each.line, f"a {each.kind} begins with a docstring: the sentence that says what it is"
+    if exercise.is_question:
+        if not exercise.mistakes:
+            yield cell.line, f'question "{name}" has no mistakes; each wrong option is one'
+        return
+    if len(exercise.mistakes) < MISTAKES:
+        yield cell.line, f'exercise "{name}" has {len(exercise.mistakes)} named mistakes; at least {MISTAKES} are needed'
+    if len(exercise.alternatives) < ALTERNATIVES:
+        yield cell.line, f'exercise "{name}" has {len(exercise.alternatives)} alternatives; at least {ALTERNATIVES} are needed'
+    if not STATED.search("\n".join(cell.source for cell in lesson.prose)):
+        yield cell.line, "an exercise states: Difficulty D of 5, importance I of 5, about M minutes."
+
+
+def _paired(source: str, begin: str, end: str) -> bool:
+    """Whether the markers alternate, beginning first, and occur at all."""
+    marks = [begin in line for line in source.splitlines() if begin in line or end in line]
+    return bool(marks) and marks == [True, False] * (len(marks) // 2)
+
+
+def claims(lesson: Lesson) -> dict[str, int]:
+    """The phrases that proof cells claim, and the line of each."""
+    found = {}
+    for cell in lesson.cells:
+        if cell.kind != "proof":
+            continue
+        for node in ast.walk(cell.tree(lesson.path)):
+            if isinstance(node, ast.Dict):
+                for key in node.keys:
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        found[" ".join(key.value.split())] = cell.line + key.lineno - 1
+    return found
+
+
+def _claims(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    """Every number in the prose lies in a phrase that a proof cell claims, and every claim is in the prose."""
+    claimed = claims(lesson)
+    unseen = set(claimed)
+    for cell in lesson.prose:
+        for paragraph, line in _paragraphs(cell):
+            covered = []
+            for phrase in claimed:
+                for match in re.finditer(re.escape(phrase), paragraph):
+                    covered.append(match.span())
+                    unseen.discard(phrase)
+            bare = NAMES.sub(lambda match: " " * len(match.group()), _measurable(paragraph))
+            for match in NUMBER.finditer(bare):
+                if not any(start <= match.start() and match.end() <= end for start, end in covered):
+                    yield line, f'no proof cell claims the number "{match.group()}" in "...{paragraph[max(0, match.start() - 30) : match.end() + 20]}..."'
+    for phrase in sorted(unseen):
+        yield claimed[phrase], f'the prose does not say "{phrase}"'
+
+
+def _paragraphs(cell: Cell) -> Iterator[tuple[str, int]]:
+    """Paragraphs as one line of text each, white space folded, and the line where each begins."""
+    line = cell.line
+    for block in re.split(r"(\n\s*\n)", cell.source):
+        if block.strip() and not block.lstrip().startswith(("#", "> **About", "Difficulty ", "```", "$$")):
+            yield " ".join(block.split()), line
+        line += block.count("\n")
+
+
+def _measurable(paragraph: str) -> str:
+    """The paragraph with formulas, code, link targets and list numbers blanked out, at the same length."""
+    blank = re.compile(r"\$\$.*?\$\$|\$[^$]+\$|`[^`]+`|\]\([^)]*\)|(?:^|(?<=\s))\d+\. (?=[A-Z*])")
+    return blank.sub(lambda match: " " * len(match.group()), paragraph)

@@ -1,0 +1,215 @@
+"""Which cells must run: a submission's own cells and the checks, and of the released demos only what these depend on.
+
+A released demo cell runs if a cell that runs uses a name that it binds at its top level, or if it touches an object
+(a name bound by anything but import, def and class) that a running cell uses or got from such an object: it may change
+it. It also runs if its effect cannot be told from its syntax: it is not plain Python (magics), imports `*`, uses `exec`
+and the like, deletes a name, calls into an imported module for the effect alone (`torch.set_default_dtype(...)`), or assigns to
+an attribute of one. Setting a seed is no reason to run: every observation starts from a seed of its own. Drawing and
+printing touch nothing, unless something is called within their arguments that may change its own. Whether a cell comes before or after another makes no difference, and names used inside functions count.
+"""
+
+from __future__ import annotations
+
+import ast
+import symtable
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from trainloop.box import Step
+
+DISPLAY = frozenset({"print", "show", "display"})
+PLOTTING = frozenset({"matplotlib", "mpl_toolkits", "seaborn"})
+SEEDS = frozenset({"manual_seed", "manual_seed_all", "seed"})
+# Calls that only look at what they are given.
+READERS = frozenset(
+    "abs dict enumerate float format int len list max min range repr reversed round set sorted str sum tuple type zip "  # noqa: SIM905
+    "cpu detach flatten item join linspace mean numel numpy reshape size squeeze std tolist view".split()
+)
+OPAQUE = frozenset(
+    "__import__ compile delattr eval exec get_ipython globals importlib locals setattr vars".split()  # noqa: SIM905
+)
+DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+COMPOUND = (ast.For, ast.While, ast.If, ast.Try, ast.TryStar, ast.With, ast.Match)  # may bind, or may not
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What the syntax of a cell tells."""
+
+    reads: frozenset[str] = frozenset()  # names that it takes from elsewhere
+    binds: frozenset[str] = frozenset()
+    objects: frozenset[str] = frozenset()  # those of them not bound by import, def or class
+    touches: frozenset[str] = frozenset()  # names of objects that it may change
+    doubtful: bool = False
+
+
+def needed(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
+    """The steps that must run, in their order.
+
+    Args:
+        steps: of one notebook, in order. Check steps always run.
+        always: ids of code steps that run whatever happens: exercises, cells changed or added by the student.
+    """
+    modules = _imported(steps)
+    cells = {step.id: _read(step.source, modules) for step in steps}
+    running = {step.id for step in steps if step.kind == "check" or step.id in always or cells[step.id].doubtful}
+    while True:
+        names, objects = _wanted([cells[name] for name in running], [cells[step.id] for step in steps])
+        more = {name for name, cell in cells.items() if cell.binds & names or cell.touches & objects} - running
+        if not more:
+            return [step for step in steps if step.id in running]
+        running |= more
+
+
+def _wanted(running: Sequence[_Cell], cells: Sequence[_Cell]) -> tuple[set[str], set[str]]:
+    """The names that running cells read, and the objects that must be as they would be had every cell run."""
+    names = {name for cell in running for name in cell.reads}
+    objects = {name for cell in cells for name in cell.objects & names}
+    while True:  # an object made from such an object may be another name for a part of it
+        made = {name for cell in running if cell.touches & objects for name in cell.objects}
+        if made <= objects:
+            return names, objects
+        objects |= made
+
+
+def _imported(steps: Sequence[Step]) -> dict[str, str]:
+    """Imported names of the whole notebook, with the package each comes from."""
+    found = {}
+    for step in steps:
+        for node in ast.walk(_parse(step.source) or ast.Module([], [])):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    found[alias.asname or alias.name.partition(".")[0]] = alias.name.partition(".")[0]
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    found[alias.asname or alias.name] = (node.module or "").partition(".")[0]
+    return found
+
+
+def _parse(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _read(source: str, modules: dict[str, str]) -> _Cell:
+    tree = _parse(source)
+    if tree is None:
+        return _Cell(doubtful=True)
+    try:
+        tables = [(one, symtable.symtable(ast.unparse(one), "cell", "exec")) for one in tree.body]
+    except (SyntaxError, ValueError, RecursionError):
+        return _Cell(doubtful=True)
+    reads: set[str] = set()
+    binds: set[str] = set()
+    objects: set[str] = set()
+    surely: set[str] = set()  # bound by this cell before it reads them
+    for statement, table in tables:
+        bound = set(_bound(table))
+        reads |= {name for name, later in _uses(table) if later or name not in surely}
+        reads |= _augmented(statement) - surely
+        binds |= bound
+        if not isinstance(statement, DEFINITIONS):
+            objects |= bound
+        if not isinstance(statement, COMPOUND):
+            surely |= bound
+    looks = DISPLAY | {name for name, package in modules.items() if package in PLOTTING}
+    return _Cell(
+        frozenset(reads),
+        frozenset(binds),
+        frozenset(objects),
+        frozenset(_touched(tree.body, set(looks))),
+        any(_is_doubtful(node, modules, looks) for node in ast.walk(tree)),
+    )
+
+
+def _bound(table: symtable.SymbolTable, top: bool = True) -> Iterator[str]:
+    """Names that a statement binds in the notebook's namespace."""
+    for symbol in table.get_symbols():
+        if (top or symbol.is_declared_global()) and (symbol.is_assigned() or symbol.is_imported()):
+            yield symbol.get_name()
+    for child in table.get_children():
+        yield from _bound(child, top=False)
+
+
+def _uses(table: symtable.SymbolTable, top: bool = True) -> Iterator[tuple[str, bool]]:
+    """Names of the notebook's namespace that a statement reads, and whether in a function, that is, perhaps later."""
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and (top or symbol.is_global()):
+            yield symbol.get_name(), not top
+    for child in table.get_children():
+        yield from _uses(child, top=False)
+
+
+def _augmented(statement: ast.stmt) -> set[str]:
+    """Targets of `+=` and the like, which the symbol table does not count as read."""
+    return {_root(node.target) or "" for node in ast.walk(statement) if isinstance(node, ast.AugAssign)}
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def _root(node: ast.AST) -> str | None:
+    """`torch` of `torch.nn.init.zeros_(w)`; the name that a chain of attributes, calls and items begins with."""
+    while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _touched(body: Iterable[ast.stmt], looks: set[str]) -> set[str]:
+    """Names of objects that statements may change. `looks`, names that draw or print, grows by what they return."""
+    touched: set[str] = set()
+    for statement in body:
+        match statement:
+            case ast.Expr(value=ast.Call(args=args, keywords=keywords) as call) if _root(call) in looks:
+                touched |= _changed([*args, *(one.value for one in keywords)], looks)
+            case ast.Assign(targets=targets, value=ast.Call() as call) if _root(call) in looks:
+                looks |= {name for target in targets for name in _names(target)}
+                touched |= _changed(call.args, looks)
+            case ast.For(target=target, iter=source, body=inner, orelse=other):
+                if _names(source) & looks:
+                    looks |= _names(target)
+                touched |= _changed([source], looks) | _touched([*inner, *other], looks)
+            case ast.If(test=test, body=inner, orelse=other) | ast.While(test=test, body=inner, orelse=other):
+                touched |= _changed([test], looks) | _touched([*inner, *other], looks)
+            case ast.With(items=items, body=inner):
+                touched |= _changed(items, looks) | _touched(inner, looks)
+            case _:
+                touched |= _names(statement)
+    return touched
+
+
+def _changed(nodes: Iterable[ast.AST], looks: set[str]) -> set[str]:
+    """Names that expressions may change, by handing them to a call that may do more than look."""
+    return {
+        name
+        for node in nodes
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and _root(call) not in looks and _called(call) not in READERS
+        for name in _names(call)
+    }
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _is_doubtful(node: ast.AST, modules: dict[str, str], looks: AbstractSet[str]) -> bool:
+    """Whether something's effect on the rest of the notebook cannot be told from its syntax."""
+    match node:
+        case ast.ImportFrom(names=names):
+            return any(alias.name == "*" for alias in names)
+        case ast.Name(id=name):
+            return name in OPAQUE
+        case ast.Delete():
+            return True
+        case ast.Expr(value=ast.Call() as call):
+            return _root(call) in modules and _root(call) not in looks and _called(call) not in SEEDS
+        case ast.Attribute(ctx=ast.Store()):
+            return _root(node) in modules and _root(node) not in looks
+        case ast.Call():
+            return _called(node).startswith("set_") and _root(node) in modules.keys() - looks
+    return False

@@ -1,0 +1,256 @@
+"""The verdict: observations and a key in, marks and sentences out. No student code runs here, ever.
+
+Each check is diagnosed in this order, and the first that holds speaks: no observation (the cell ran out of time,
+crashed, ...), a name is missing, the stub is untouched, it raised, wrong type, wrong shape, wrong dtype, not finite, plainly
+different. Where a *named mistake* would have computed just the same, its sentence comes first, and the fact follows.
+Several mistakes can look alike in one check; the one that explains most of the exercise's checks is named.
+
+The sentence for a hidden check gives neither its source nor the expected numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from trainloop import rules, values
+from trainloop.key import CheckKey, ExerciseKey
+from trainloop.values import Json
+
+Status: TypeAlias = Literal[
+    "ok", "wrong", "timeout", "out of memory", "crashed", "missing", "tampered", "grader error"
+]
+IN_WORDS: Mapping[Status, str] = {
+    "ok": "right",
+    "wrong": "wrong",
+    "timeout": "ran out of time",
+    "out of memory": "ran out of memory",
+    "crashed": "the process ended",
+    "missing": "not answered",
+    "tampered": "a locked cell was changed",
+    "grader error": "could not be graded",
+}
+
+Observations: TypeAlias = Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why an exercise has no observations, or only some: what happened to its cells, in a sentence to the learner."""
+
+    status: Status
+    sentence: str
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check's mark. `sentence` is empty where the check passes; `detail` holds what was computed, line by line."""
+
+    title: str
+    hidden: bool
+    status: Status
+    points: float
+    possible: float
+    sentence: str = ""
+    detail: tuple[str, ...] = ()
+    mistake: int | None = None
+
+
+@dataclass(frozen=True)
+class ExerciseResult:
+    """One exercise's mark: the sum over its checks, and the status that says most."""
+
+    name: str
+    title: str
+    status: Status
+    points: float
+    possible: float
+    checks: tuple[CheckResult, ...]
+
+
+def judge(key: ExerciseKey, observations: Observations, trouble: Trouble | None = None) -> ExerciseResult:
+    """Mark one exercise.
+
+    Args:
+        key: what the reference and the mistakes computed.
+        observations: check title -> observation, as `values.checked` passes it. Titles not in the key are ignored.
+        trouble: what happened to the exercise's cells, where something did; it explains what is missing.
+    """
+    likely = _likely_mistakes(key, observations)
+    checks = tuple(_judge_check(key, check, observations.get(check.title), likely, trouble) for check in key.checks)
+    points = round(sum(check.points for check in checks), 6)
+    return ExerciseResult(key.name, key.title, _overall(checks), points, key.points, checks)
+
+
+def _overall(checks: Sequence[CheckResult]) -> Status:
+    found = {check.status for check in checks}
+    order: tuple[Status, ...] = ("grader error", "out of memory", "crashed", "timeout", "wrong")
+    for status in order:
+        if status in found:
+            return status
+    if "missing" in found:
+        return "wrong" if "ok" in found else "missing"
+    return "ok"
+
+
+def _likely_mistakes(key: ExerciseKey, observations: Observations) -> list[int]:
+    """The mistakes, best explanation of all that was observed first."""
+
+    def explained(mistake: int) -> int:
+        return sum(
+            _explains(check, mistake, observations[check.title]) for check in key.checks if check.title in observations
+        )
+
+    return sorted(range(len(key.sentences)), key=lambda mistake: -explained(mistake))
+
+
+def _explains(check: CheckKey, mistake: int, observation: Json) -> bool:
+    """Whether this mistake would have led to this observation."""
+    would_be = check.mistakes[mistake]
+    right = rules.passes(check.rule, observation, check.expected)
+    if would_be is None or right:
+        return would_be is None and right
+    if check.rule["rule"] != "close":
+        return True  # a trained model's errors differ from run to run: failing alike is all that can be asked
+    return values.same(observation, would_be, check.rule["rtol"], check.rule["atol"])
+
+
+def _judge_check(
+    key: ExerciseKey, check: CheckKey, observation: Json | None, likely: Sequence[int], trouble: Trouble | None
+) -> CheckResult:
+    def result(status: Status, sentence: str, detail: Sequence[str] = (), mistake: int | None = None) -> CheckResult:
+        points = check.points if status == "ok" else 0.0
+        return CheckResult(check.title, check.hidden, status, points, check.points, sentence, tuple(detail), mistake)
+
+    unfinished = observation is None or _own_name_missing(observation, key)
+    if unfinished and trouble is not None:
+        return result(trouble.status, trouble.sentence)
+    if observation is None:
+        return result("missing", "This check was not reached.")
+    if rules.passes(check.rule, observation, check.expected):
+        return result("ok", "")
+    if _own_name_missing(observation, key):
+        name = observation["name"]
+        return result("missing", f"`{name}` is not defined. Run the cell of this exercise, then this one.")
+    if observation["saw"] == "stub":
+        return result("missing", "Not started yet: the line `raise NotImplementedError()` is still there.")
+    fact, detail = _describe(check, observation)
+    for mistake in likely:
+        if check.mistakes[mistake] is not None and _explains(check, mistake, observation):
+            return result("wrong", key.sentences[mistake], [fact, *detail], mistake)
+    return result("wrong", fact, detail)
+
+
+def _own_name_missing(observation: Json, key: ExerciseKey) -> bool:
+    return observation["saw"] == "missing" and observation["name"] in key.defines
+
+
+def _describe(check: CheckKey, observation: Json) -> tuple[str, list[str]]:
+    """The fact about a wrong observation in a sentence, and lines that show it."""
+    called = [] if check.hidden else [f"Called:   {check.call}"]
+    if observation["saw"] in ("raised", "missing"):
+        return _describe_error(observation), called
+    value, expected = observation["value"], check.expected["value"]
+    if check.rule["rule"] == "accuracy":
+        return _describe_accuracy(check.rule, observation), called
+    fact = _difference(value, expected, numbers=not check.hidden)
+    if check.hidden or "digest" in expected:
+        return fact, called
+    return fact, [*called, f"Yours:    {show(value)}", f"Expected: {show(expected)}"]
+
+
+def _describe_error(observation: Json) -> str:
+    place = f" (line {observation['line']} of the cell: `{observation['code']}`)" if observation["line"] else ""
+    message = f": {observation['message']}" if observation["message"] else ""
+    if observation["type"] == "TooLarge":
+        return f"The result is too large to look at: {observation['message']}."
+    return f"It stopped with {observation['type']}{message}{place}."
+
+
+def _describe_accuracy(rule: Json, observation: Json) -> str:
+    share = rules.share_right(rule, observation)
+    wanted = values.array(rule["labels"]).shape
+    if share is None:
+        return f"One predicted class a row is expected, shape {wanted}; got {show(observation['value'])}."
+    return f"{share:.1%} of the predictions are right; at least {rule['at_least']:.0%} must be."
+
+
+def _difference(value: Json, expected: Json, numbers: bool) -> str:
+    """What sets a wrong value apart from the expected one: type, shape, dtype, finiteness, numbers, in this order."""
+    kind, wanted = _type_name(value), _type_name(expected)
+    if kind != wanted:
+        hint = " Is there a `return`?" if kind == "None" else ""
+        return f"It gives {_article(kind)}; {_article(wanted)} is expected.{hint}"
+    if not values.is_array(expected):
+        return _plain_difference(value, expected)
+    if value["shape"] != expected["shape"]:
+        return f"The shape is {_shape(value)}; {_shape(expected)} is expected."
+    if value["dtype"] != expected["dtype"]:
+        return f"The dtype is {value['dtype']}; {expected['dtype']} is expected."
+    x, y = values.array(value), values.array(expected)
+    if x.dtype.kind == "f" and not np.isfinite(x).all() and np.isfinite(y).all():
+        return f"{int((~np.isfinite(x)).sum())} of {x.size} entries are not finite numbers (NaN or infinity)."
+    return _where(x.astype(np.float64), y.astype(np.float64), numbers)
+
+
+def _where(x: values.Array, y: values.Array, numbers: bool) -> str:
+    gap = np.abs(x - y)
+    gap[np.isnan(gap)] = np.inf
+    wrong = int((gap > 1e-6 + 1e-4 * np.abs(y)).sum())
+    if x.size == 1:
+        return "The value differs." if not numbers else f"The value differs by {gap.max():.3g}."
+    place = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
+    spot = f"[{', '.join(map(str, place))}]"
+    return f"{wrong} of {x.size} entries differ, most at {spot}" + (f", by {gap.max():.3g}." if numbers else ".")
+
+
+def _plain_difference(value: Json, expected: Json) -> str:
+    if expected["type"] in ("list", "tuple", "dict"):
+        if len(value["items"]) != len(expected["items"]):
+            return f"It has {len(value['items'])} items; {len(expected['items'])} are expected."
+        for index, (mine, theirs) in enumerate(zip(value["items"], expected["items"], strict=True)):
+            if not values.same_value(*_items(mine, theirs), rtol=1e-4, atol=1e-6):
+                return f"Item {index} is the first that differs."
+    return "The value differs."
+
+
+def _items(mine: Json | list[Json], theirs: Json | list[Json]) -> tuple[Json, Json]:
+    """The items of lists as they are; of dictionaries, whose items are pairs, their values."""
+    if isinstance(mine, list) and isinstance(theirs, list):
+        return mine[1], theirs[1]
+    assert isinstance(mine, dict) and isinstance(theirs, dict)
+    return mine, theirs
+
+
+def _type_name(value: Json) -> str:
+    return str(value["name"] if value["type"] == "opaque" else value["type"])
+
+
+def _article(kind: str) -> str:
+    return kind if kind == "None" else f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
+
+
+def _shape(value: Json) -> str:
+    return str(tuple(value["shape"]))
+
+
+def show(value: Json, limit: int = 8) -> str:
+    """An encoded value in one short line, at most `limit` numbers of it."""
+    if values.is_array(value):
+        if not value["shape"]:
+            return f"{values.array(value).item():.6g}"
+        flat = np.array2string(
+            values.array(value), precision=4, separator=", ", threshold=limit, edgeitems=3, suppress_small=True
+        )
+        return " ".join(flat.split()) + f"  shape {_shape(value)}"
+    if value["type"] in ("list", "tuple"):
+        inner = ", ".join(show(item) for item in value["items"][:limit])
+        return f"[{inner}{', ...' if len(value['items']) > limit else ''}]"
+    if value["type"] == "dict":
+        return "{" + ", ".join(f"{name!r}: {show(item)}" for name, item in value["items"][:limit]) + "}"
+    if value["type"] == "opaque":
+        return _article(str(value["name"]))
+    return "None" if value["type"] == "None" else repr(value.get("data"))[:200]
