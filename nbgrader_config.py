@@ -3,10 +3,12 @@
 `nbgrader autograde`, the formgrader's button and `trainloop grade` all go through the classes named here.
 """
 
+from pathlib import Path
+
 c = get_config()  # noqa: F821  (traitlets hands it in)
 
 c.CourseDirectory.course_id = "training-loop"
-c.CourseDirectory.db_url = "sqlite:///gradebook.db?timeout=120"
+c.CourseDirectory.db_url = f"sqlite:///{Path(__file__).resolve().parent / 'gradebook.db'}?timeout=120"
 
 # Reads a submission, whatever it is; rebuilds the notebook; runs it; judges it outside of the student's process.
 c.Autograde.exporter_class = "trainloop.record.SubmissionExporter"

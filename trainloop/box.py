@@ -60,7 +60,7 @@ class Step:
 class Limits:
     """What one submission may use."""
 
-    cell_seconds: float = 30.0  # wall time of one code cell, or of one observation
+    cell_seconds: float = 20.0  # wall time of one code cell, or of one observation
     total_seconds: float = 180.0  # wall time of the whole submission, re-runs included
     memory_bytes: int = 4 * 2**30  # address space; torch does not load below 1 GB
     output_chars: int = 20_000  # text kept of one cell's output

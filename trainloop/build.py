@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -120,7 +120,7 @@ def _is_current(built: Built, root: Path, path: Path, text: str) -> bool:
 
 
 def source_notebook(lesson: Lesson, proofs: bool = False) -> NotebookNode:
-    """The instructor's notebook. With `proofs`, also the cells that hold the prose to its numbers, for `trainloop run`."""
+    """The instructor's notebook; with `proofs`, also the cells that hold the prose to its numbers."""
     cells, names = [], _Names()
     for cell in lesson.cells:
         if cell.kind == "markdown":
@@ -133,7 +133,12 @@ def source_notebook(lesson: Lesson, proofs: bool = False) -> NotebookNode:
             cells.append(_graded(cell, f"check-{cell.exercise}", solution=False))
         elif cell.kind == "proof" and proofs:
             cells.append(new_code_cell(cell.source, id=f"proof-{cell.line}"))
-    return new_notebook(cells=cells, metadata={**LANGUAGE, "trainloop": {"lesson": lesson.slug}})
+    return _notebook(cells, {"lesson": lesson.slug})
+
+
+def _notebook(cells: list[NotebookNode], about: Json) -> NotebookNode:
+    notebook: NotebookNode = new_notebook(cells=cells, metadata={**LANGUAGE, "trainloop": about})
+    return notebook
 
 
 class _Names:
@@ -167,7 +172,8 @@ def _graded(cell: Cell, grade_id: str, solution: bool) -> NotebookNode:
     }
     if not solution:
         metadata["points"] = cell.points
-    return new_code_cell(cell.source, id=grade_id, metadata={"nbgrader": metadata})
+    graded: NotebookNode = new_code_cell(cell.source, id=grade_id, metadata={"nbgrader": metadata})
+    return graded
 
 
 def release_notebook(slug: str, source: NotebookNode) -> NotebookNode:
@@ -184,7 +190,7 @@ def release_notebook(slug: str, source: NotebookNode) -> NotebookNode:
         converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
         converter.log.setLevel("ERROR")
         converter.start()
-        released = nbformat.read(root / "release" / slug / f"{slug}.ipynb", as_version=4)
+        released: NotebookNode = nbformat.read(root / "release" / slug / f"{slug}.ipynb", as_version=4)
     return released
 
 
@@ -197,15 +203,12 @@ def worked_notebook(lesson: Lesson, released: NotebookNode) -> NotebookNode:
     for cell in released.cells:
         exercise = lesson.exercises.get(cell.get("id", ""))
         if exercise is None:
-            cells.append(new_markdown_cell(cell.source, id=cell.id) if cell.cell_type == "markdown" else _bare(cell))
+            bare: Callable[..., NotebookNode] = new_markdown_cell if cell.cell_type == "markdown" else new_code_cell
+            cells.append(bare(cell.source, id=cell.id))
             continue
         cells.append(new_code_cell(without_markers(exercise.cell.source), id=exercise.name))
         cells.append(new_markdown_cell("\n".join(_explain(exercise)), id=f"why-{exercise.name}"))
-    return new_notebook(cells=cells, metadata={**LANGUAGE, "trainloop": {"lesson": lesson.slug, "solutions": True}})
-
-
-def _bare(cell: NotebookNode) -> NotebookNode:
-    return new_code_cell(cell.source, id=cell.id)
+    return _notebook(cells, {"lesson": lesson.slug, "solutions": True})
 
 
 def _explain(exercise: Exercise) -> Iterator[str]:
@@ -251,7 +254,8 @@ def _refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:
         answer_cells = "\n".join(cell.source for cell in released.cells if cell.id in lesson.exercises)
         for line in _solution_lines(exercise):  # a demonstration may hold the same line; a stub may not
             if line in answer_cells:
-                raise LessonError(lesson.path, exercise.cell.line, f"a line of the solution shows in the release: {line}")
+                told = f"a line of the solution shows in the release: {line}"
+                raise LessonError(lesson.path, exercise.cell.line, told)
 
 
 def _solution_lines(exercise: Exercise) -> Iterator[str]:
@@ -300,7 +304,7 @@ class _Runner:
         return self.done[exercise, answer][exercise]
 
     def observe(self, answers: dict[str, str], only: str = "") -> dict[str, dict[str, Json]]:
-        """Observations by exercise and title. `answers` replaces exercise cells; `only` names the one exercise to check."""
+        """Observations by exercise and title. `answers` replaces exercise cells; only exercise `only` is checked."""
         steps = [
             Step(f"{cell.kind}-{cell.line}", "check" if cell.kind == "check" else "code", self._text(cell, answers))
             for cell in self.lesson.cells
@@ -324,17 +328,21 @@ def _judges(lesson: Lesson) -> tuple[dict[str, dict[str, Json]], dict[str, Json]
     given: dict[str, Json] = {}
     for exercise in lesson.exercises.values():
         for cell in exercise.judges:
-            names: dict[str, object] = {"accuracy": rules.accuracy, "close": rules.close}
+            names: dict[str, Any] = {"accuracy": rules.accuracy, "close": rules.close}
             try:
                 exec(compile(cell.source, f"{lesson.path}:{cell.line}", "exec"), names)
-                found = dict(names.get("judges", {}))  # type: ignore[call-overload]
-                given.update({name: values.encode(value) for name, value in dict(names.get("given", {})).items()})  # type: ignore[call-overload]
+                found = dict(names.get("judges", {}))
+                arrays = {name: values.encode(value) for name, value in names.get("given", {}).items()}
             except Exception as error:
                 raise LessonError(lesson.path, cell.line, f"the judge cell fails: {error!r}") from None
             for title in found:
                 if title not in {check.title for check in exercise.checks}:
                     raise LessonError(lesson.path, cell.line, f'"{exercise.name}" has no check "{title}"')
+            for name, value in arrays.items():
+                if not values.is_array(value) or name in given:
+                    raise LessonError(lesson.path, cell.line, f'given "{name}" is no array, or given twice')
             ruled.setdefault(exercise.name, {}).update(found)
+            given.update(arrays)
     return ruled, given
 
 
@@ -344,9 +352,15 @@ def _refuse_bad_reference(lesson: Lesson, line: int, title: str, observation: Js
     if observation["saw"] != "value":
         what = observation.get("message") or observation.get("name") or observation["saw"]
         raise LessonError(lesson.path, line, f'the reference fails in "{title}": {what}')
+    if name := values.opaque(observation["value"]):
+        raise LessonError(
+            lesson.path, line, f'"{title}" gives a {name}, which cannot be compared; observe its contents'
+        )
 
 
-def _exercise_key(runner: _Runner, exercise: Exercise, ruled: dict[str, Json], expected: dict[str, Json]) -> ExerciseKey:
+def _exercise_key(
+    runner: _Runner, exercise: Exercise, ruled: dict[str, Json], expected: dict[str, Json]
+) -> ExerciseKey:
     """The key of one exercise. Each mistake is shown only where it breaks the check's rule."""
     seen = [runner.try_answer(exercise.name, m.code()) for m in exercise.mistakes]
     checks = []
@@ -382,7 +396,8 @@ def _refuse_weak_checks(lesson: Lesson, key: Key, runner: _Runner) -> None:
         for alternative in exercise.alternatives:
             result = judge(part, runner.try_answer(name, alternative.code()))
             if result.points != part.points:
-                raise LessonError(lesson.path, alternative.line, f"this right answer loses points: {_first_failure(result)}")
+                told = f"this right answer loses points: {_first_failure(result)}"
+                raise LessonError(lesson.path, alternative.line, told)
 
 
 def _refuse_unnamed(lesson: Lesson, part: ExerciseKey, mistake: Cell, index: int, runner: _Runner) -> None:
@@ -390,16 +405,18 @@ def _refuse_unnamed(lesson: Lesson, part: ExerciseKey, mistake: Cell, index: int
     failed = [check for check in result.checks if check.status != "ok"]
     if not failed:
         raise LessonError(lesson.path, mistake.line, "this mistake passes every check")
-    named = {check.mistake for check in failed} - {None}
+    named = {check.mistake for check in failed if check.mistake is not None}
     if named != {index}:
-        other = f'gets the sentence "{part.sentences[min(named)]}"' if named else f"gets no name: {failed[0].sentence}"
+        others = sorted(named - {index})
+        other = f'gets the sentence "{part.sentences[others[0]]}"' if others else f"gets no name: {failed[0].sentence}"
         raise LessonError(lesson.path, mistake.line, f"this mistake {other}; add a check that tells it apart")
     if not any(check.mistake == index and not check.hidden for check in result.checks):
         raise LessonError(lesson.path, mistake.line, "this mistake shows in hidden checks only; add one in plain sight")
 
 
 def _first_failure(result: ExerciseResult) -> str:
-    return next(f'"{check.title}": {" ".join([check.sentence, *check.detail])}' for check in result.checks if check.status != "ok")
+    failed = next(check for check in result.checks if check.status != "ok")
+    return f'"{failed.title}": {" ".join([failed.sentence, *failed.detail])}'
 
 
 def _stub(source: str) -> str:

@@ -85,7 +85,8 @@ class Course:
         if not path.is_file():
             raise CourseError(f"{slug} is not built: there is no {path}. Run: trainloop build {slug.split('-')[0]}")
         try:
-            return nbformat.read(path, as_version=4)
+            notebook: NotebookNode = nbformat.read(path, as_version=4)
+            return notebook
         except Exception as error:
             raise CourseError(f"{path} cannot be read ({error}). Build it again: trainloop build") from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from nbclient import NotebookClient
@@ -46,7 +47,8 @@ def execute(lesson: Lesson, key: Path) -> Executed:
     except (CellTimeoutError, DeadKernelError) as error:
         faults.append(f"a cell does not end well: {error}")
     # Proofs check the prose; they are no part of what a learner runs.
-    times = sorted(((_seconds(cell), cell.id) for cell in notebook.cells if not cell.id.startswith("proof-")), reverse=True)
+    timed = [cell for cell in notebook.cells if not cell.id.startswith("proof-")]
+    times = sorted(((_seconds(cell), cell.id) for cell in timed), reverse=True)
     total = sum(seconds for seconds, _ in times)
     if total > LESSON_SECONDS:
         faults.append(f"the cells take {total:.1f} s; a lesson has {LESSON_SECONDS:.0f} s")
@@ -56,11 +58,9 @@ def execute(lesson: Lesson, key: Path) -> Executed:
 
 
 def _seconds(cell: NotebookNode) -> float:
-    from dateutil.parser import isoparse
-
     times = cell.metadata.get("execution", {})
     start, end = times.get("iopub.execute_input"), times.get("shell.execute_reply")
-    return float((isoparse(end) - isoparse(start)).total_seconds()) if start and end else 0.0
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() if start and end else 0.0
 
 
 def _undescribed(notebook: NotebookNode) -> Iterator[str]:

@@ -21,7 +21,7 @@ KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run`
 WIDTH = 88
 
 
-class ChecksFailed(Exception):  # noqa: N818  (the learner reads this name; it is a result, not a fault)
+class ChecksFailed(Exception):
     """Raised at the end of a check cell, so that nbgrader's Validate sees that something is not right yet."""
 
     def _render_traceback_(self) -> list[str]:

@@ -1,7 +1,8 @@
 """The key of a lesson: what the reference solution and every named mistake computed, check by check.
 
-It is made once, at build time (`build`), and read where marks are made (`verdict`). The *visible* part, without the hidden
-checks, travels with the release as `checks.json`, so that the answer in the notebook is instant and needs no network.
+It is made once, at build time (`build`), and read where marks are made (`verdict`). The *visible* part, without the
+hidden checks, travels with the release as `checks.json`, so that the answer in the notebook is instant and needs no
+network.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ class Key:
 
     def dump(self) -> str:
         """The key as JSON text, the same text for the same key."""
-        plain = {"version": VERSION, **asdict(self)}
+        # A list, since the order of the exercises is the lesson's and not the alphabet's.
+        exercises = [asdict(exercise) for exercise in self.exercises.values()]
+        plain = {"version": VERSION, "lesson": self.lesson, "exercises": exercises, "given": self.given}
         return json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
     @staticmethod
@@ -81,7 +84,7 @@ class Key:
         if not isinstance(plain, dict) or plain.get("version") != VERSION:
             raise KeyFileError(f"{path} is of another version of this course. Build the lesson again: trainloop build.")
         try:
-            exercises = {name: _exercise(exercise) for name, exercise in plain["exercises"].items()}
+            exercises = {one["name"]: _exercise(one) for one in plain["exercises"]}
             return Key(plain["lesson"], exercises, plain["given"])
         except (KeyError, TypeError, AttributeError) as error:
             raise KeyFileError(f"{path} is damaged ({error!r}). Build the lesson again: trainloop build.") from None

@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import jupytext
+from nbformat import NotebookNode
 
 Kind: TypeAlias = Literal["markdown", "demo", "exercise", "check", "mistake", "alternative", "judge", "proof"]
 
-ATTRIBUTES: dict[str, frozenset[str]] = {
-    "demo": frozenset(),
+# The attribute that makes a fence what it is, and those it may have besides. A fence without one is a demonstration.
+ATTRIBUTES: dict[Kind, frozenset[str]] = {
     "exercise": frozenset(),
     "check": frozenset({"points"}),
     "mistake": frozenset(),
@@ -143,22 +144,30 @@ def read(path: Path) -> Lesson:
         notebook = jupytext.reads(text, fmt="md")
     except Exception as error:
         raise LessonError(path, 1, f"jupytext cannot read it: {error}") from None
-    cells, position = [], 0
-    for raw in notebook.cells:
-        found = text.find(raw.source, position)
-        if found >= 0:
-            position = found + len(raw.source)
-        cells.append(_cell(path, raw, text.count("\n", 0, max(found, 0)) + 1))
-    lesson = Lesson(path, tuple(cells))
+    lesson = Lesson(path, tuple(_cell(path, raw, line) for raw, line in _with_lines(notebook.cells, text)))
     lesson.exercises.update(_exercises(lesson))
     return lesson
 
 
-def _cell(path: Path, raw: dict[str, object], line: int) -> Cell:
-    source, metadata = str(raw["source"]), dict(raw["metadata"])  # type: ignore[call-overload]
-    if raw["cell_type"] != "code":
-        return Cell("markdown", source, line)
-    kinds = [kind for kind in get_args(Kind) if kind in metadata]
+def _with_lines(cells: Iterable[NotebookNode], text: str) -> Iterator[tuple[NotebookNode, int]]:
+    """Each cell with the line where its source begins, which jupytext does not keep."""
+    position = 0
+    for raw in cells:
+        source = re.escape(raw.source)
+        # A fence belongs to what is looked for: a cell `n` is not the n in the word python of the fence above it.
+        form = rf"^```.*\n(?P<source>{source})\s*^```" if raw.cell_type == "code" else rf"^(?P<source>{source})$"
+        found = re.compile(form, re.M).search(text, position)
+        start = found.start("source") if found else position
+        position = found.end() if found else position
+        yield raw, text.count("\n", 0, start) + 1
+
+
+def _cell(path: Path, raw: NotebookNode, line: int) -> Cell:
+    source, metadata = str(raw.source), dict(raw.metadata)
+    metadata.pop("lines_to_next_cell", None)  # jupytext's own note
+    if raw.cell_type != "code":
+        return Cell("markdown", source, line, unknown=tuple(sorted(metadata)))
+    kinds = [kind for kind in ATTRIBUTES if kind in metadata]
     if len(kinds) > 1:
         raise LessonError(path, line, f"a cell is one thing, not {' and '.join(kinds)}")
     kind: Kind = kinds[0] if kinds else "demo"
@@ -167,7 +176,7 @@ def _cell(path: Path, raw: dict[str, object], line: int) -> Cell:
     points = metadata.get("points", 0) if kind == "check" else 0
     if isinstance(points, bool) or not isinstance(points, int | float) or points < 0:
         raise LessonError(path, line, f"points={points!r} is not a number of points")
-    unknown = tuple(sorted(set(metadata) - ATTRIBUTES[kind]))
+    unknown = tuple(sorted(set(metadata) - ATTRIBUTES.get(kind, frozenset())))
     return Cell(kind, source, line, exercise, float(points), unknown)
 
 
@@ -225,7 +234,7 @@ def read_checks(path: Path, cell: Cell) -> tuple[Check, ...]:
     tree = cell.tree(path)
     calls = [node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
     calls = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "check"]
-    form = 'a check cell calls check("name", {"title": lambda: ..., ...}) once, with nothing else that runs student code'
+    form = 'a check cell calls check("name", {"title": lambda: ..., ...}) once, at its top level'
     if len(calls) != 1 or len(calls[0].args) != 2 or calls[0].keywords:
         raise LessonError(path, cell.line, form)
     name, table = calls[0].args
@@ -240,7 +249,7 @@ def read_checks(path: Path, cell: Cell) -> tuple[Check, ...]:
         if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
             raise LessonError(path, line, "a check's title is a text")
         if not isinstance(value, ast.Lambda | ast.Name):
-            raise LessonError(path, line, "an observation is a lambda or the name of a function, so that nothing runs yet")
+            raise LessonError(path, line, "an observation is a lambda, or a function's name, so that nothing runs yet")
         body = value.body if isinstance(value, ast.Lambda) else value
         checks.append(Check(key.value, ast.unparse(body), key.lineno in hidden, line))
     return tuple(checks)

@@ -39,13 +39,17 @@ LINES_RULE, LINES_NEVER, LONG_SHARE = 15, 40, 0.25
 MISTAKES, ALTERNATIVES = 4, 3
 WORDS_A_MINUTE = 200  # careful reading of technical prose
 
-STATED = re.compile(
-    r"^Difficulty ([1-5]) of 5, importance ([1-5]) of 5, about (\d+) minutes?\.", re.M
-)
+STATED = re.compile(r"^Difficulty ([1-5]) of 5, importance ([1-5]) of 5, about (\d+) minutes?\.", re.M)
 BOX = re.compile(r"^> \*\*About (\d+) minutes\*\*", re.M)
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?%)?(?!\w)")
 # Names of things, not measurements: lessons, exercises, the classes 0 and 1, the year of a paper.
-NAMES = re.compile(r"\b[Ee]xercises? \d|\b[Ll]essons? \d\.\d|\bModule \d|(?<![\d.,])[01](?![\d.]\d|\d|\s?%)|[a-z] (?:19|20)\d\d\b")
+NAMES = re.compile(
+    r"\b[Ee]xercises? \d|\b[Ll]essons? \d\.\d|\bModule \d|(?<![\d.,])[01](?![\d.]\d|\d|\s?%)|[a-z] (?:19|20)\d\d\b"
+)
+# Cell ids are made of it: a hyphen would let it collide with those of the prose, which all have one.
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+# Headings, the title box, what an exercise asks for, code and formulas.
+UNMEASURED = re.compile(r"^(?:#|> \*\*About|Difficulty ).*|^```[\s\S]*?^```|^\$\$[\s\S]*?\$\$", re.M)
 _markdown = MarkdownIt("commonmark").enable("table")
 
 
@@ -80,6 +84,8 @@ def _html(cell: Cell) -> Iterator[tuple[int, str]]:
         if token.type == "html_block":
             yield start, "HTML in a Markdown cell; use Markdown only"
         for child in token.children or []:
+            if child.type in ("softbreak", "hardbreak"):
+                start += 1
             if child.type == "html_inline":
                 yield start, f"HTML in a Markdown cell: {child.content}; use Markdown only"
 
@@ -98,11 +104,14 @@ def _code(path: Path, cell: Cell) -> Iterator[tuple[int, str]]:
             missing = _unhinted(node)
             if missing and cell.kind != "mistake":
                 yield cell.line + node.lineno - 1, f"`{node.name}` lacks type hints for {', '.join(missing)}"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "show":
-            if not any(keyword.arg == "alt" for keyword in node.keywords):
-                yield cell.line + node.lineno - 1, "a figure without a description; write show(fig, alt=...)"
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "plt.show":
-            yield cell.line + node.lineno - 1, "plt.show() leaves a figure without a description; write show(fig, alt=...)"
+        if isinstance(node, ast.Call) and _shows_undescribed(node):
+            yield cell.line + node.lineno - 1, "a figure without a description; write show(fig, alt=...)"
+
+
+def _shows_undescribed(call: ast.Call) -> bool:
+    if isinstance(call.func, ast.Name) and call.func.id == "show":
+        return not any(keyword.arg == "alt" for keyword in call.keywords)
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "show"  # plt.show(), fig.show()
 
 
 def _unhinted(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
@@ -150,7 +159,8 @@ def _long_cells(lesson: Lesson) -> Iterator[tuple[int, str]]:
     long = [cell for cell in shown if sum(bool(line.strip()) for line in cell.source.splitlines()) > LINES_RULE]
     if len(long) > LONG_SHARE * len(shown):
         lines = ", ".join(str(cell.line) for cell in long)
-        yield long[0].line, f"{len(long)} of {len(shown)} cells have more than {LINES_RULE} lines (at {lines}); at most a quarter may"
+        many = f"{len(long)} of {len(shown)} cells have more than {LINES_RULE} lines (at {lines})"
+        yield long[0].line, f"{many}; at most a quarter may"
 
 
 def minutes(lesson: Lesson) -> int:
@@ -171,6 +181,8 @@ def _title_box(lesson: Lesson) -> Iterator[tuple[int, str]]:
 
 def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
     cell, name = exercise.cell, exercise.name
+    if not NAME.fullmatch(name):
+        yield cell.line, f'"{name}" is no name for an exercise; write a short word in small letters, digits and _'
     if not _paired(cell.source, BEGIN_SOLUTION, END_SOLUTION):
         yield cell.line, f'exercise "{name}" needs "{BEGIN_SOLUTION}" and "{END_SOLUTION}", in pairs'
     if not _paired(exercise.check.source, BEGIN_HIDDEN, END_HIDDEN):
@@ -183,6 +195,7 @@ def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
     for check in exercise.checks:
         if titles.count(check.title) > 1:
             yield check.line, f'two checks of "{name}" are called "{check.title}"'
+    yield from _runs_early(exercise)
     for each in (*exercise.mistakes, *exercise.alternatives):
         if not each.docstring():
             yield each.line, f"a {each.kind} begins with a docstring: the sentence that says what it is"
@@ -190,12 +203,32 @@ def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
         if not exercise.mistakes:
             yield cell.line, f'question "{name}" has no mistakes; each wrong option is one'
         return
-    if len(exercise.mistakes) < MISTAKES:
-        yield cell.line, f'exercise "{name}" has {len(exercise.mistakes)} named mistakes; at least {MISTAKES} are needed'
-    if len(exercise.alternatives) < ALTERNATIVES:
-        yield cell.line, f'exercise "{name}" has {len(exercise.alternatives)} alternatives; at least {ALTERNATIVES} are needed'
-    if not STATED.search("\n".join(cell.source for cell in lesson.prose)):
-        yield cell.line, "an exercise states: Difficulty D of 5, importance I of 5, about M minutes."
+    mistakes, alternatives = len(exercise.mistakes), len(exercise.alternatives)
+    if mistakes < MISTAKES:
+        yield cell.line, f'exercise "{name}" has {mistakes} named mistakes; at least {MISTAKES} are needed'
+    if alternatives < ALTERNATIVES:
+        yield cell.line, f'exercise "{name}" has {alternatives} alternatives; at least {ALTERNATIVES} are needed'
+    if not STATED.search(_introduction(lesson, cell)):
+        yield cell.line, f'exercise "{name}" does not state: Difficulty D of 5, importance I of 5, about M minutes.'
+
+
+def _introduction(lesson: Lesson, exercise: Cell) -> str:
+    """The prose between the heading above an exercise and the exercise."""
+    before = [cell.source for cell in lesson.prose if cell.line < exercise.line]
+    headings = [index for index, source in enumerate(before) if re.search(r"^#", source, re.M)]
+    return "\n".join(before[headings[-1] :] if headings else before)
+
+
+def _runs_early(exercise: Exercise) -> Iterator[tuple[int, str]]:
+    """Calls of the student's functions outside of the observations, where an error would cost all of them."""
+    check = exercise.check
+    for node in ast.parse(check.source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        inside = {one for each in ast.walk(node) if isinstance(each, ast.Lambda) for one in ast.walk(each)}
+        called = {each.func for each in ast.walk(node) if isinstance(each, ast.Call) and each not in inside}
+        for name in sorted({each.id for each in called if isinstance(each, ast.Name)} & set(exercise.defines)):
+            yield check.line + node.lineno - 1, f"`{name}` is called outside of an observation; call it inside of one"
 
 
 def _paired(source: str, begin: str, end: str) -> bool:
@@ -223,7 +256,7 @@ def _claims(lesson: Lesson) -> Iterator[tuple[int, str]]:
     claimed = claims(lesson)
     unseen = set(claimed)
     for cell in lesson.prose:
-        for paragraph, line in _paragraphs(cell):
+        for paragraph, lines in _paragraphs(cell):
             covered = []
             for phrase in claimed:
                 for match in re.finditer(re.escape(phrase), paragraph):
@@ -232,18 +265,21 @@ def _claims(lesson: Lesson) -> Iterator[tuple[int, str]]:
             bare = NAMES.sub(lambda match: " " * len(match.group()), _measurable(paragraph))
             for match in NUMBER.finditer(bare):
                 if not any(start <= match.start() and match.end() <= end for start, end in covered):
-                    yield line, f'no proof cell claims the number "{match.group()}" in "...{paragraph[max(0, match.start() - 30) : match.end() + 20]}..."'
+                    around = paragraph[max(0, match.start() - 30) : match.end() + 20]
+                    line = lines[len(paragraph[: match.start() + 1].split()) - 1]
+                    yield line, f'no proof cell claims the number "{match.group()}" in "...{around}..."'
     for phrase in sorted(unseen):
         yield claimed[phrase], f'the prose does not say "{phrase}"'
 
 
-def _paragraphs(cell: Cell) -> Iterator[tuple[str, int]]:
-    """Paragraphs as one line of text each, white space folded, and the line where each begins."""
+def _paragraphs(cell: Cell) -> Iterator[tuple[str, list[int]]]:
+    """Paragraphs as one line of text each, white space folded, and the line in the file of each word."""
     line = cell.line
-    for block in re.split(r"(\n\s*\n)", cell.source):
-        if block.strip() and not block.lstrip().startswith(("#", "> **About", "Difficulty ", "```", "$$")):
-            yield " ".join(block.split()), line
-        line += block.count("\n")
+    for block in re.split(r"(\n\s*\n)", UNMEASURED.sub(lambda match: "\n" * match.group().count("\n"), cell.source)):
+        rows = block.split("\n")
+        if block.strip():
+            yield " ".join(block.split()), [line + number for number, row in enumerate(rows) for _ in row.split()]
+        line += len(rows) - 1
 
 
 def _measurable(paragraph: str) -> str:

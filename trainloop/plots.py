@@ -49,7 +49,7 @@ STYLE = {
 
 def use_style() -> None:
     """Set the look for all figures drawn from now on."""
-    mpl.rcParams.update(STYLE)
+    mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
 
 
 def show(fig: Figure, alt: str) -> None:
@@ -68,7 +68,9 @@ def show(fig: Figure, alt: str) -> None:
     fig.savefig(image, format="png", metadata={"Software": None})
     plt.close(fig)
     png = base64.b64encode(image.getvalue()).decode("ascii")
-    display({"image/png": png, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
+    display(  # type: ignore[no-untyped-call]
+        {"image/png": png, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}}
+    )
 
 
 use_style()

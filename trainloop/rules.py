@@ -16,7 +16,7 @@ from trainloop.values import Json
 
 
 def close(rtol: float = 1e-4, atol: float = 1e-6) -> Json:
-    """Equal to the reference within `atol + rtol * |expected|`; the defaults leave room for float32 sums in any order."""
+    """Equal to the reference within `atol + rtol * |expected|`; the defaults suit float32 sums in any order."""
     return {"rule": "close", "rtol": rtol, "atol": atol}
 
 
@@ -33,12 +33,14 @@ def passes(rule: Json, observation: Json, expected: Json) -> bool:
 
 
 def share_right(rule: Json, observation: Json) -> float | None:
-    """The share of right predictions, or None where the observation holds no array of the right size."""
+    """The share of right predictions, or None where the observation holds no array of the right shape."""
     value = observation.get("value", {})
     if observation.get("saw") != "value" or not values.is_array(value):
         return None
-    predictions, labels = values.array(value).reshape(-1), values.array(rule["labels"])
-    return float(np.mean(predictions == labels)) if predictions.shape == labels.shape else None
+    predictions, labels = values.array(value), values.array(rule["labels"])
+    if predictions.shape not in (labels.shape, (*labels.shape, 1)):
+        return None
+    return float(np.mean(predictions.reshape(-1) == labels))
 
 
 def short_of(rule: Json, observation: Json) -> bool:

@@ -23,7 +23,7 @@ import math
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -35,14 +35,31 @@ Json: TypeAlias = dict[str, Any]
 Array: TypeAlias = npt.NDArray[Any]
 
 MAX_BYTES = 16_000_000  # of one array
+MAX_DIMENSIONS = 16  # of one array
 MAX_ITEMS = 10_000  # in one list or dictionary
 MAX_TEXT = 20_000  # characters in one string
 MAX_DEPTH = 6  # of lists in lists
+MAX_NAME, MAX_MESSAGE, MAX_CODE = 200, 2_000, 500  # characters
 
 # torch and NumPy share these names; bfloat16 and complex numbers have no place in a check.
 DTYPES = frozenset(
     "bool uint8 int8 int16 int32 int64 float16 float32 float64".split()  # noqa: SIM905
 )
+SCALARS = frozenset(np.dtype(name).type for name in DTYPES)
+# The fields of an encoded value, by its type; every other type is an array's.
+FIELDS = {
+    "None": {"type"},
+    "bool": {"type", "data"},
+    "int": {"type", "data"},
+    "float": {"type", "data"},
+    "str": {"type", "data"},
+    "list": {"type", "items"},
+    "tuple": {"type", "items"},
+    "dict": {"type", "items"},
+    "opaque": {"type", "name"},
+}
+ARRAY_TYPES = frozenset({"Tensor", "ndarray"} | {f"numpy.{name}" for name in DTYPES})
+ARRAY_FIELDS = {"type", "dtype", "shape", "data"}
 
 
 class TooLarge(ValueError):
@@ -60,10 +77,12 @@ def encode(value: object, depth: int = 0) -> Json:
     kind = type(value)
     if value is None:
         return {"type": "None"}
-    if kind is bool or kind is int:
-        if kind is int and abs(value) >= 2**63:  # type: ignore[operator]
+    if kind is bool:
+        return {"type": "bool", "data": value}
+    if kind is int:
+        if not _fits(value):  # type: ignore[arg-type]
             raise TooLarge("a whole number of more than 64 bits")
-        return {"type": kind.__name__, "data": value}
+        return {"type": "int", "data": value}
     if kind is float:
         return {"type": "float", "data": value if math.isfinite(value) else repr(value)}  # type: ignore[arg-type]
     if kind is str:
@@ -72,8 +91,11 @@ def encode(value: object, depth: int = 0) -> Json:
         return {"type": "str", "data": value}
     if kind is torch.Tensor or kind is torch.nn.Parameter:
         return _encode_tensor(value)  # type: ignore[arg-type]
-    if kind is np.ndarray or isinstance(value, np.generic):
-        return _encode_array("ndarray" if kind is np.ndarray else kind.__name__, np.asarray(value))
+    if kind is np.ndarray:
+        return _encode_array("ndarray", value)  # type: ignore[arg-type]
+    if kind in SCALARS:
+        array = np.asarray(value)
+        return _encode_array(f"numpy.{array.dtype.name}", array)
     if kind is list or kind is tuple:
         items = list(value)  # type: ignore[call-overload]
         if len(items) > MAX_ITEMS:
@@ -84,14 +106,18 @@ def encode(value: object, depth: int = 0) -> Json:
         if len(pairs) > MAX_ITEMS:
             raise TooLarge(f"a dict of more than {MAX_ITEMS} items")
         return {"type": "dict", "items": [[name, encode(item, depth + 1)] for name, item in pairs]}
-    return {"type": "opaque", "name": kind.__qualname__[:200]}
+    return {"type": "opaque", "name": kind.__qualname__[:MAX_NAME]}
+
+
+def _fits(number: int) -> bool:
+    return abs(number) < 2**63
 
 
 def _encode_tensor(tensor: torch.Tensor) -> Json:
     name = str(tensor.dtype).removeprefix("torch.")
-    if name not in DTYPES or tensor.layout is not torch.strided:
+    if name not in DTYPES or tensor.layout is not torch.strided or tensor.is_meta:
         return {"type": "opaque", "name": f"Tensor of {name}"}
-    if tensor.numel() * tensor.element_size() > MAX_BYTES:
+    if _too_large(tensor.shape, tensor.element_size()):
         raise TooLarge(f"a tensor of shape {tuple(tensor.shape)}, more than {MAX_BYTES:,} bytes")
     return _encode_array("Tensor", tensor.detach().cpu().contiguous().numpy())
 
@@ -99,7 +125,7 @@ def _encode_tensor(tensor: torch.Tensor) -> Json:
 def _encode_array(kind: str, array: Array) -> Json:
     if array.dtype.name not in DTYPES:
         return {"type": "opaque", "name": f"{kind} of {array.dtype.name}"}
-    if array.nbytes > MAX_BYTES:
+    if _too_large(array.shape, array.itemsize):
         raise TooLarge(f"an array of shape {array.shape}, more than {MAX_BYTES:,} bytes")
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return {
@@ -110,9 +136,22 @@ def _encode_array(kind: str, array: Array) -> Json:
     }
 
 
+def _too_large(shape: Sequence[int], itemsize: int) -> bool:
+    # A dimension of 0 counts as 1: (0, 2**70) has no entries, and no NumPy array either.
+    return len(shape) > MAX_DIMENSIONS or itemsize * math.prod(max(n, 1) for n in shape) > MAX_BYTES
+
+
 def is_array(value: Json) -> bool:
     """Whether an encoded value carries the bytes of an array."""
     return "dtype" in value
+
+
+def opaque(value: Json) -> str:
+    """The type's name of the first thing in an encoded value that crossed as no more than a name, or an empty text."""
+    if value["type"] == "opaque":
+        return str(value["name"])
+    items = value.get("items", [])
+    return next(filter(None, (opaque(item[1] if value["type"] == "dict" else item) for item in items)), "")
 
 
 def array(value: Json) -> Array:
@@ -122,19 +161,23 @@ def array(value: Json) -> Array:
         ValueError: the fields contradict one another, or are not what `encode` writes.
     """
     dtype, shape, data = value.get("dtype"), value.get("shape"), value.get("data")
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError("unknown dtype")
-    if not isinstance(shape, list) or len(shape) > 16 or not all(type(n) is int and n >= 0 for n in shape):
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError("a shape is a list of whole numbers")
+    kind = np.dtype(dtype).newbyteorder("<")
+    if _too_large(shape, kind.itemsize):
+        raise ValueError("the shape is too large")
     if not isinstance(data, str) or len(data) > 2 * MAX_BYTES:
         raise ValueError("array data is base64 text")
     try:
         raw = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError("array data is not base64") from error
-    kind = np.dtype(dtype).newbyteorder("<")
     if len(raw) != kind.itemsize * math.prod(shape):
         raise ValueError("the shape does not fit the data")
+    if dtype == "bool" and raw.strip(b"\0\1"):
+        raise ValueError("a bool is 0 or 1")
     return np.frombuffer(raw, dtype=kind).reshape(shape)
 
 
@@ -143,7 +186,9 @@ def number(value: Json) -> float:
     data = value.get("data")
     if value.get("type") == "float" and data in ("nan", "inf", "-inf"):
         return float(data)
-    if value.get("type") in ("int", "float", "bool") and type(data) in (int, float, bool):
+    if type(data) is float and value.get("type") == "float" and math.isfinite(data):
+        return data
+    if type(data) in (int, bool) and value.get("type") == type(data).__name__ and _fits(data):  # type: ignore[arg-type]
         return float(data)  # type: ignore[arg-type]
     raise ValueError("not a number")
 
@@ -166,15 +211,16 @@ def observe(call: Callable[[], object], user_file: str | None = None) -> Json:
     except KeyboardInterrupt:
         raise
     except NameError as error:
-        return {**raised(error, user_file), "saw": "missing", "name": str(error.name)}
+        name = error.name if isinstance(error.name, str) else ""
+        return {**raised(error, user_file), "saw": "missing", "name": name[:MAX_NAME]}
     except NotImplementedError as error:
-        return raised(error, user_file) if str(error) else {"saw": "stub"}
+        return raised(error, user_file) if _message(error) else {"saw": "stub"}
     except BaseException as error:
         return raised(error, user_file)
     try:
         return {"saw": "value", "value": encode(value)}
-    except TooLarge as error:
-        return {"saw": "raised", "type": "TooLarge", "message": str(error), "line": None, "code": ""}
+    except Exception as error:  # TooLarge, or a tensor that will not be turned into an array
+        return raised(error, user_file)
 
 
 @contextmanager
@@ -201,25 +247,28 @@ def raised(error: BaseException, user_file: str | None = None) -> Json:
         if _is_user_code(frame.filename, user_file):
             line, code = frame.lineno, frame.line or ""
     if isinstance(error, SyntaxError) and line is None:
-        line, code = error.lineno, (error.text or "").strip()
-    try:
-        message = error.msg if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # a student's own exception may fail to describe itself
-        message = ""
+        line, code = error.lineno, str(error.text or "").strip()
     return {
         "saw": "raised",
-        "type": type(error).__name__[:200],
-        "message": message[:2_000],
+        "type": type(error).__name__[:MAX_NAME],
+        "message": _message(error),
         "line": line,
-        "code": code[:500],
+        "code": code[:MAX_CODE],
     }
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str((error.msg or "") if isinstance(error, SyntaxError) else error)[:MAX_MESSAGE]
+    except Exception:  # a student's own exception may fail to describe itself
+        return ""
 
 
 def _is_user_code(filename: str, user_file: str | None) -> bool:
     if user_file is not None:
         return filename.startswith(user_file)
-    main = sys.modules.get("__main__")
-    return "ipykernel_" in filename or filename.startswith("<ipython-input") or filename == getattr(main, "__file__", None)
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return "ipykernel_" in filename or filename.startswith("<ipython-input") or filename == script
 
 
 def same(a: Json, b: Json, rtol: float, atol: float) -> bool:
@@ -261,54 +310,76 @@ def same_value(a: Json, b: Json, rtol: float, atol: float) -> bool:
 def seal(value: Json, salt: str) -> Json:
     """A text as its salted SHA-256: it can be recognised, and not read by someone who opens the file.
 
-    A courtesy to the learner who does not want to see the answer of a question, not a lock: four letters are soon tried.
+    A courtesy to the learner who does not want to see the answer to a question, not a lock: four letters are soon
+    tried.
     """
     digest = hashlib.sha256(f"{salt}:{value['data']}".encode()).hexdigest()
     return {"type": "str", "salt": salt, "digest": digest}
 
 
 def checked(observation: object) -> Json:
-    """Return an observation that came from a stranger, if it has the form that `observe` gives it.
+    """Return what is known of an observation that came from a stranger, if it has the form that `observe` gives it.
 
     Raises:
         ValueError: it has not.
     """
     if not isinstance(observation, Mapping):
         raise ValueError("an observation is a dictionary")
-    plain = dict(observation)
-    match plain.get("saw"):
+    match observation.get("saw"):
         case "value":
-            _check_value(plain.get("value"))
-        case "raised" | "missing":
-            if plain["saw"] == "missing" and not isinstance(plain.get("name"), str):
-                raise ValueError("a missing name is a text")
-            if not isinstance(plain.get("type"), str) or not isinstance(plain.get("message"), str):
-                raise ValueError("an error has a type and a message")
-            plain["line"] = plain["line"] if type(plain.get("line")) is int else None
-            plain["code"] = str(plain.get("code", ""))[:500]
+            _check_value(observation.get("value"))
+            return {"saw": "value", "value": observation["value"]}
+        case "raised":
+            return {"saw": "raised", **_checked_error(observation)}
+        case "missing":
+            return {"saw": "missing", **_checked_error(observation), "name": _text(observation, "name", MAX_NAME)}
         case "stub":
-            pass
-        case _:
-            raise ValueError("unknown kind of observation")
-    return plain
+            return {"saw": "stub"}
+    raise ValueError("unknown kind of observation")
+
+
+def _checked_error(observation: Mapping[str, object]) -> Json:
+    line = observation.get("line")
+    return {
+        "type": _text(observation, "type", MAX_NAME),
+        "message": _text(observation, "message", MAX_MESSAGE),
+        "line": line if type(line) is int else None,
+        "code": _text({"code": "", **observation}, "code", MAX_CODE),
+    }
+
+
+def _text(fields: Mapping[str, object], name: str, most: int) -> str:
+    text = fields.get(name)
+    if not isinstance(text, str):
+        raise ValueError(f"{name} is a text")
+    return text[:most]
 
 
 def _check_value(value: object, depth: int = 0) -> None:
-    if not isinstance(value, dict) or not isinstance(value.get("type"), str) or depth > MAX_DEPTH + 1:
-        raise ValueError("a value is a dictionary with a type")
-    if is_array(value):
+    if not isinstance(value, dict) or depth > MAX_DEPTH + 1:
+        raise ValueError("a value is a dictionary, not too deep")
+    kind = _text(value, "type", MAX_NAME)
+    fields = ARRAY_FIELDS if kind in ARRAY_TYPES else FIELDS.get(kind)
+    if value.keys() != fields:
+        raise ValueError("a value has the fields of its type, and no others")
+    if kind in ARRAY_TYPES:
         array(value)
-    elif value["type"] in ("int", "float", "bool"):
+    elif kind in ("int", "float", "bool"):
         number(value)
-    elif value["type"] in ("list", "tuple", "dict"):
-        items = value.get("items")
-        if not isinstance(items, list) or len(items) > MAX_ITEMS:
-            raise ValueError("a list has items")
-        for item in items:
-            if value["type"] == "dict":
-                if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
-                    raise ValueError("a dict has pairs")
-                item = item[1]
-            _check_value(item, depth + 1)
-    elif value["type"] == "str" and not isinstance(value.get("data"), str):
-        raise ValueError("a text has data")
+    elif kind in ("str", "opaque"):
+        text = value["data" if kind == "str" else "name"]
+        if not isinstance(text, str) or len(text) > MAX_TEXT:
+            raise ValueError("a text has characters, not too many")
+    elif kind != "None":
+        _check_items(value["items"], kind == "dict", depth)
+
+
+def _check_items(items: object, named: bool, depth: int) -> None:
+    if not isinstance(items, list) or len(items) > MAX_ITEMS:
+        raise ValueError("a list has items, not too many")
+    for item in items:
+        if named:
+            if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
+                raise ValueError("a dict has pairs")
+            item = item[1]
+        _check_value(item, depth + 1)

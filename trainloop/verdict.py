@@ -1,9 +1,9 @@
 """The verdict: observations and a key in, marks and sentences out. No student code runs here, ever.
 
 Each check is diagnosed in this order, and the first that holds speaks: no observation (the cell ran out of time,
-crashed, ...), a name is missing, the stub is untouched, it raised, wrong type, wrong shape, wrong dtype, not finite, plainly
-different. Where a *named mistake* would have computed just the same, its sentence comes first, and the fact follows.
-Several mistakes can look alike in one check; the one that explains most of the exercise's checks is named.
+crashed, ...), a name is missing, the stub is untouched, it raised, wrong type, wrong shape, wrong dtype, not finite,
+plainly different. Where a *named mistake* would have computed just the same, its sentence comes first, and the fact
+follows. Several mistakes can look alike in one check; the one that explains most of the exercise's checks is named.
 
 The sentence for a hidden check gives neither its source nor the expected numbers.
 """
@@ -20,9 +20,7 @@ from trainloop import rules, values
 from trainloop.key import CheckKey, ExerciseKey
 from trainloop.values import Json
 
-Status: TypeAlias = Literal[
-    "ok", "wrong", "timeout", "out of memory", "crashed", "missing", "tampered", "grader error"
-]
+Status: TypeAlias = Literal["ok", "wrong", "timeout", "out of memory", "crashed", "missing", "tampered", "grader error"]
 IN_WORDS: Mapping[Status, str] = {
     "ok": "right",
     "wrong": "wrong",
@@ -156,7 +154,7 @@ def _describe(check: CheckKey, observation: Json) -> tuple[str, list[str]]:
     value, expected = observation["value"], check.expected["value"]
     if check.rule["rule"] == "accuracy":
         return _describe_accuracy(check.rule, observation), called
-    fact = _difference(value, expected, numbers=not check.hidden)
+    fact = _difference(value, expected, check.rule, numbers=not check.hidden)
     if check.hidden or "digest" in expected:
         return fact, called
     return fact, [*called, f"Yours:    {show(value)}", f"Expected: {show(expected)}"]
@@ -178,14 +176,14 @@ def _describe_accuracy(rule: Json, observation: Json) -> str:
     return f"{share:.1%} of the predictions are right; at least {rule['at_least']:.0%} must be."
 
 
-def _difference(value: Json, expected: Json, numbers: bool) -> str:
+def _difference(value: Json, expected: Json, rule: Json, numbers: bool) -> str:
     """What sets a wrong value apart from the expected one: type, shape, dtype, finiteness, numbers, in this order."""
-    kind, wanted = _type_name(value), _type_name(expected)
-    if kind != wanted:
-        hint = " Is there a `return`?" if kind == "None" else ""
-        return f"It gives {_article(kind)}; {_article(wanted)} is expected.{hint}"
+    if value["type"] != expected["type"]:
+        return _wrong_type(value, expected)
+    if expected["type"] in ("list", "tuple", "dict"):
+        return _first_item(value, expected, rule, numbers)
     if not values.is_array(expected):
-        return _plain_difference(value, expected)
+        return "The value differs."
     if value["shape"] != expected["shape"]:
         return f"The shape is {_shape(value)}; {_shape(expected)} is expected."
     if value["dtype"] != expected["dtype"]:
@@ -193,36 +191,45 @@ def _difference(value: Json, expected: Json, numbers: bool) -> str:
     x, y = values.array(value), values.array(expected)
     if x.dtype.kind == "f" and not np.isfinite(x).all() and np.isfinite(y).all():
         return f"{int((~np.isfinite(x)).sum())} of {x.size} entries are not finite numbers (NaN or infinity)."
-    return _where(x.astype(np.float64), y.astype(np.float64), numbers)
+    return _where(x, y, rule, numbers)
 
 
-def _where(x: values.Array, y: values.Array, numbers: bool) -> str:
-    gap = np.abs(x - y)
-    gap[np.isnan(gap)] = np.inf
-    wrong = int((gap > 1e-6 + 1e-4 * np.abs(y)).sum())
+def _wrong_type(value: Json, expected: Json) -> str:
+    kind, wanted = _type_name(value), _type_name(expected)
+    if kind == wanted:
+        return f"It gives an object of another class that is called {kind}; the plain {wanted} is expected."
+    hint = " Is there a `return`?" if kind == "None" else ""
+    return f"It gives {_article(kind)}; {_article(wanted)} is expected.{hint}"
+
+
+def _where(x: values.Array, y: values.Array, rule: Json, numbers: bool) -> str:
+    a, b = x.astype(np.float64), y.astype(np.float64)
+    with np.errstate(all="ignore"):  # infinity less infinity
+        wrong = x != y if x.dtype.kind != "f" else ~np.isclose(a, b, rule["rtol"], rule["atol"], equal_nan=True)
+        gap = np.where(wrong, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf), -1.0)
+    amount = f" by {gap.max():.3g}" if numbers and np.isfinite(gap.max()) else ""
     if x.size == 1:
-        return "The value differs." if not numbers else f"The value differs by {gap.max():.3g}."
-    place = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
-    spot = f"[{', '.join(map(str, place))}]"
-    return f"{wrong} of {x.size} entries differ, most at {spot}" + (f", by {gap.max():.3g}." if numbers else ".")
+        return f"The value differs{amount}."
+    place = ", ".join(str(int(i)) for i in np.unravel_index(int(gap.argmax()), gap.shape))
+    return f"{int(wrong.sum())} of {x.size} entries differ, most at [{place}]{',' if amount else ''}{amount}."
 
 
-def _plain_difference(value: Json, expected: Json) -> str:
-    if expected["type"] in ("list", "tuple", "dict"):
-        if len(value["items"]) != len(expected["items"]):
-            return f"It has {len(value['items'])} items; {len(expected['items'])} are expected."
-        for index, (mine, theirs) in enumerate(zip(value["items"], expected["items"], strict=True)):
-            if not values.same_value(*_items(mine, theirs), rtol=1e-4, atol=1e-6):
-                return f"Item {index} is the first that differs."
+def _first_item(value: Json, expected: Json, rule: Json, numbers: bool) -> str:
+    """What sets a list or dictionary apart: its length, its names, or the first of its items that differs."""
+    if len(value["items"]) != len(expected["items"]):
+        return f"It has {len(value['items'])} items; {len(expected['items'])} are expected."
+    mine, theirs = _named(value), _named(expected)
+    if lacking := theirs.keys() - mine.keys():
+        return f"It has no item {min(lacking)!r}."
+    for name, item in theirs.items():
+        if not values.same_value(mine[name], item, rule["rtol"], rule["atol"]):
+            return f"Item {name!r}: {_difference(mine[name], item, rule, numbers)}"
     return "The value differs."
 
 
-def _items(mine: Json | list[Json], theirs: Json | list[Json]) -> tuple[Json, Json]:
-    """The items of lists as they are; of dictionaries, whose items are pairs, their values."""
-    if isinstance(mine, list) and isinstance(theirs, list):
-        return mine[1], theirs[1]
-    assert isinstance(mine, dict) and isinstance(theirs, dict)
-    return mine, theirs
+def _named(value: Json) -> dict[str | int, Json]:
+    """The items of a dictionary by name, those of a list by place."""
+    return dict(value["items"]) if value["type"] == "dict" else dict(enumerate(value["items"]))
 
 
 def _type_name(value: Json) -> str:
@@ -241,16 +248,20 @@ def show(value: Json, limit: int = 8) -> str:
     """An encoded value in one short line, at most `limit` numbers of it."""
     if values.is_array(value):
         if not value["shape"]:
-            return f"{values.array(value).item():.6g}"
+            item = values.array(value).item()
+            return f"{item:.6g}" if isinstance(item, float) else str(item)
         flat = np.array2string(
             values.array(value), precision=4, separator=", ", threshold=limit, edgeitems=3, suppress_small=True
         )
         return " ".join(flat.split()) + f"  shape {_shape(value)}"
-    if value["type"] in ("list", "tuple"):
-        inner = ", ".join(show(item) for item in value["items"][:limit])
-        return f"[{inner}{', ...' if len(value['items']) > limit else ''}]"
-    if value["type"] == "dict":
-        return "{" + ", ".join(f"{name!r}: {show(item)}" for name, item in value["items"][:limit]) + "}"
+    if value["type"] in ("list", "tuple", "dict"):
+        named = value["type"] == "dict"
+        shown = [
+            f"{item[0]!r}: {show(item[1], limit // 2)}" if named else show(item, limit // 2)
+            for item in value["items"][:limit]
+        ]
+        inner = ", ".join([*shown, "..."] if len(value["items"]) > limit else shown)
+        return f"{{{inner}}}" if named else f"[{inner}]"
     if value["type"] == "opaque":
         return _article(str(value["name"]))
     return "None" if value["type"] == "None" else repr(value.get("data"))[:200]

@@ -1,0 +1,237 @@
+"""The command line: `trainloop ...`. Thin: each command reads its words, calls one station, prints what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from trainloop.course import Course
+    from trainloop.grade import Graded
+
+app = typer.Typer(
+    help="Learn the Training Loop with PyTorch: build, run, check and grade its lessons.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    add_completion=False,
+)
+console = Console()
+errors = Console(stderr=True)
+
+Lessons = Annotated[list[str] | None, typer.Argument(help="Lessons by number (2.1) or slug. All, if none is named.")]
+Lesson = Annotated[str, typer.Argument(help="A lesson by number (2.1) or slug.")]
+Workers = Annotated[int, typer.Option("--workers", "-n", min=1, help="Submissions graded at the same time.")]
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn what the stations refuse into one sentence and exit status 1."""
+    from trainloop.box import BoxError
+    from trainloop.course import CourseError
+    from trainloop.key import KeyFileError
+    from trainloop.lab import LabError
+    from trainloop.lesson import LessonError
+
+    try:
+        yield
+    except (BoxError, CourseError, KeyFileError, LabError, LessonError) as error:
+        errors.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=total, rate="")
+
+        def advance() -> None:
+            progress.advance(task)
+            speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
+            progress.update(task, rate=f"{60 * speed:.0f} a minute" if speed else "")
+
+        yield advance
+
+
+def _slugs(course: Course, names: Sequence[str] | None) -> list[str]:
+    return [course.slug(name) for name in names] if names else [path.stem for path in course.texts()]
+
+
+@app.command()
+def build(
+    lessons: Lessons = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if anything is out of date.")] = False,
+) -> None:
+    """Make source/, release/ and solutions/ from the lesson texts in notebooks/."""
+    with _plain_errors():
+        from trainloop.box import Box
+        from trainloop.build import build as build_lesson
+        from trainloop.build import differences, write
+        from trainloop.course import Course
+        from trainloop.lesson import read
+        from trainloop.lint import lint
+
+        course = Course.find()
+        texts = [read(course.text(slug)) for slug in _slugs(course, lessons)]
+        refused = [error for lesson in texts for error in lint(lesson)]
+        for error in refused:
+            errors.print(str(error), style="red", markup=False, highlight=False)
+        if refused:
+            raise typer.Exit(1)
+        drifted = False
+        with Box() as box, _progress("Building", len(texts)) as advance:
+            for lesson in texts:
+                built = build_lesson(lesson, box)
+                changed = differences(built, course.root) if check else write(built, course.root)
+                advance()
+                for path in changed:
+                    console.print(f"{'out of date' if check else 'written'}: {path}", highlight=False)
+                drifted = drifted or (check and bool(changed))
+        if drifted:
+            errors.print("Build the lessons and commit what changes: trainloop build", style="red")
+            raise typer.Exit(1)
+        console.print(f"{len(texts)} lesson{'s' if len(texts) != 1 else ''} up to date.")
+
+
+@app.command()
+def run(lessons: Lessons = None) -> None:
+    """Execute instructor notebooks end to end; fail on an error, a number that is not so, or a time bound."""
+    with _plain_errors():
+        from trainloop.course import Course
+        from trainloop.execute import execute
+        from trainloop.lesson import read
+
+        course = Course.find()
+        slugs = _slugs(course, lessons)
+        for slug in slugs:
+            course.read("source", slug)  # refuse what is not built before anything runs
+        failed = False
+        for slug in slugs:
+            with console.status(f"Running {slug}"):
+                done = execute(read(course.text(slug)), course.key(slug))
+            slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in done.slowest[:3])
+            console.print(f"{slug}: {done.seconds:.1f} s; slowest cells: {slowest}", highlight=False)
+            for fault in done.faults:
+                errors.print(f"{slug}: {fault}", style="red", markup=False, highlight=False)
+            failed = failed or bool(done.faults)
+        if failed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def grade(
+    lesson: Lesson,
+    workers: Workers = os.cpu_count() or 1,
+    force: Annotated[bool, typer.Option("--force", help="Grade afresh what was graded before.")] = False,
+) -> None:
+    """Grade all submissions of a lesson into nbgrader's gradebook."""
+    with _plain_errors():
+        from trainloop.course import Course
+
+        course = Course.find()
+        graded = _grade_class(course, course.slug(lesson), workers, force)
+        if any(one.status == "grader error" for one in graded.values()):
+            errors.print("Some submissions could not be graded; run the command again.", style="red")
+            raise typer.Exit(1)
+
+
+def _grade_class(course: Course, slug: str, workers: int, force: bool = False) -> dict[str, Graded]:
+    """Grade with a progress bar, record, print the table. Refuses what is amiss before anything is written."""
+    from trainloop.grade import Material, grade_class, results, submissions
+    from trainloop.record import check_gradebook, record_class
+    from trainloop.report import class_table, notes
+
+    material = Material.of(course, slug)
+    folders = submissions(course, slug)
+    check_gradebook(course, material)
+    with _progress("Grading", len(folders)) as advance:
+        graded = grade_class(material, folders, results(course), workers, lambda _, __: advance(), force)
+    with console.status("Writing the gradebook"):
+        record_class(course, slug)
+    console.print(class_table(graded, slug))
+    for note in notes(graded):
+        console.print(note, markup=False, highlight=False)
+    return graded
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(help="Your notebook.", metavar="FILE")]) -> None:
+    """Grade your own notebook with the checks that you can see: all messages and a score, no gradebook."""
+    with _plain_errors():
+        from trainloop.box import Box
+        from trainloop.course import Course, CourseError
+        from trainloop.grade import Material, grade
+        from trainloop.intake import rebuild
+        from trainloop.report import notebook_report
+
+        if not file.is_file():
+            raise CourseError(
+                f"There is no file {file}. Name your notebook: trainloop check work/<lesson>/<lesson>.ipynb"
+            )
+        course = Course.find()
+        material = Material.visible(course, course.slug(file.stem))
+        intake = rebuild(file.read_bytes(), material.base, material.released)
+        with console.status("Running your notebook"), Box() as box:
+            graded = grade(material, intake, box)
+        console.print(notebook_report(graded), markup=False, highlight=False, soft_wrap=True)
+        if graded.status != "ok":
+            raise typer.Exit(1)
+
+
+@app.command()
+def lab(
+    lesson: Annotated[str | None, typer.Argument(help="A lesson to open, by number (2.1) or slug.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Your working copy. [default: work/ in the course]")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open JupyterLab on your own working copy of the lessons. Updates never touch what you changed."""
+    with _plain_errors():
+        from trainloop.course import Course
+        from trainloop.lab import FOLDER, launch, update
+
+        course = Course.find()
+        mine = folder or course.root / FOLDER
+        slug = course.slug(lesson) if lesson else None
+        for one in update(course.root / "release", mine):
+            if one.kind != "unchanged":
+                console.print(f"{one.lesson}: {one.kind} ({one.folder})", highlight=False)
+        raise typer.Exit(launch(mine, slug, browser))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path | None, typer.Option(help="Where to put the course folder; must not exist yet.")] = None,
+    workers: Workers = os.cpu_count() or 1,
+) -> None:
+    """Release a real lesson to a class of sample students, grade what they hand in, and write their feedback."""
+    with _plain_errors():
+        from trainloop.course import Course
+        from trainloop.demo import feedback, hand_in, set_up
+
+        course = Course.find()
+        slug = course.slug("2.1")
+        class_course = set_up(course, slug, folder)
+        console.print(f"A course folder for the demonstration: {class_course.root}", highlight=False)
+        students = hand_in(course, class_course, slug)
+        console.print(f"{len(students)} students have handed in {slug}.", highlight=False)
+        graded = _grade_class(class_course, slug, workers)
+        with _progress("Feedback", len(graded)) as advance:
+            pages = feedback(class_course, slug, list(graded), advance)
+        console.print(f"Feedback pages: {pages}/<student>/{slug}/{slug}.html", highlight=False, soft_wrap=True)
+        console.print(
+            f"Look around with nbgrader: cd {class_course.root} && jupyter lab", highlight=False, soft_wrap=True
+        )

@@ -1,0 +1,347 @@
+"""Grade: a submission in, a verdict and a feedback-ready notebook out; and a whole class of them, side by side.
+
+One way for all: `nbgrader autograde`, the formgrader's button and `trainloop grade` come here. What was graded once is
+kept under `.trainloop/results/`, by the content of all that decides about it, so that a run which was stopped goes on
+where it was, and a regrade does only what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import nbformat
+from nbformat import NotebookNode
+
+from trainloop import values
+from trainloop.box import Box, BoxError, Job, Limits, Step, StepResult
+from trainloop.course import Course, CourseError
+from trainloop.instant import render
+from trainloop.intake import Intake, take
+from trainloop.key import ExerciseKey, Key
+from trainloop.needs import needed
+from trainloop.values import Json
+from trainloop.verdict import CheckResult, ExerciseResult, Status, Trouble, judge
+
+DEFAULT_LIMITS = Limits()
+GRADER_VERSION = version("trainloop")
+SERIOUS: tuple[Status, ...] = ("grader error", "tampered", "out of memory", "crashed", "timeout", "missing", "wrong")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is needed to grade one lesson: our notebook, the one that students got, and the key to both."""
+
+    slug: str
+    base: NotebookNode
+    released: NotebookNode
+    key: Key
+
+    @staticmethod
+    def of(course: Course, slug: str) -> Material:
+        """The instructor's material, with hidden checks. Raises `CourseError` or `KeyFileError` where it is not built."""
+        return Material(slug, course.read("source", slug), course.read("release", slug), Key.load(course.key(slug)))
+
+    @staticmethod
+    def visible(course: Course, slug: str) -> Material:
+        """What a learner has: the released notebook and the visible key."""
+        released = course.read("release", slug)
+        return Material(slug, released, released, Key.load(course.visible_key(slug)))
+
+
+@dataclass(frozen=True)
+class Graded:
+    """The verdict on one submission."""
+
+    lesson: str
+    status: Status
+    exercises: tuple[ExerciseResult, ...]
+    notes: tuple[str, ...]
+    seconds: float
+    notebook: NotebookNode  # with outputs, ready for feedback
+
+    @property
+    def points(self) -> float:
+        """Points got."""
+        return sum(exercise.points for exercise in self.exercises)
+
+    @property
+    def possible(self) -> float:
+        """Points possible."""
+        return sum(exercise.possible for exercise in self.exercises)
+
+    def dump(self) -> Json:
+        """As plain JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def load(plain: Mapping[str, Any]) -> Graded:
+        """From plain JSON, as `dump` gives it. Raises `KeyError` or `TypeError` for anything else."""
+        exercises = tuple(
+            ExerciseResult(
+                **{
+                    **one,
+                    "checks": tuple(
+                        CheckResult(**{**check, "detail": tuple(check["detail"])}) for check in one["checks"]
+                    ),
+                }
+            )
+            for one in plain["exercises"]
+        )
+        notebook = nbformat.from_dict(plain["notebook"])
+        return Graded(**{**plain, "exercises": exercises, "notes": tuple(plain["notes"]), "notebook": notebook})
+
+
+def grade(material: Material, intake: Intake, box: Box) -> Graded:
+    """Run and judge one submission that was taken in.
+
+    Raises:
+        BoxError: the box failed; nothing is said about the submission.
+    """
+    started = time.monotonic()
+    results = {} if intake.status == "missing" else box.run(Job(tuple(_steps(intake)), material.key.given))
+    exercises = tuple(_judge(key, intake, results, box.limits) for key in material.key.exercises.values())
+    notebook = _with_outputs(intake.notebook, results, {f"check-{one.name}": one for one in exercises})
+    return Graded(material.slug, _overall(exercises), exercises, intake.notes, time.monotonic() - started, notebook)
+
+
+def _overall(exercises: Sequence[ExerciseResult]) -> Status:
+    found = {one.status for one in exercises}
+    return next((status for status in SERIOUS if status in found), "ok")
+
+
+def _steps(intake: Intake) -> list[Step]:
+    """What runs, and in which order.
+
+    Checks run after all of the student's cells, so that nothing a hidden check hands to their code can be printed
+    into the feedback by a later cell. Where a name is defined twice, the last definition counts.
+    """
+    steps = [
+        Step(cell.id, "check" if cell.metadata.get("nbgrader", {}).get("grade") else "code", cell.source)
+        for cell in intake.notebook.cells
+        if cell.cell_type == "code"
+    ]
+    return sorted(needed(steps, intake.own), key=lambda step: step.kind == "check")
+
+
+def _judge(key: ExerciseKey, intake: Intake, results: Mapping[str, StepResult], limits: Limits) -> ExerciseResult:
+    check = results.get(f"check-{key.name}")
+    observations = check.checks.get(key.name, {}) if check else {}
+    result = judge(key, observations, _trouble(key, intake, results, limits))
+    if f"check-{key.name}" in intake.tampered and result.status in ("ok", "wrong"):
+        return replace(result, status="tampered")
+    return result
+
+
+def _trouble(key: ExerciseKey, intake: Intake, results: Mapping[str, StepResult], limits: Limits) -> Trouble | None:
+    """What happened to an exercise's cells, if anything did, in words to the student."""
+    if intake.status == "missing":
+        return Trouble("missing", intake.notes[0] if intake.notes else "No notebook was handed in.")
+    for cell, name in (
+        (key.name, "The cell of this exercise"),
+        (f"check-{key.name}", "Your code, called by this check,"),
+    ):
+        if (result := results.get(cell)) is not None and (found := _happened(result, name, limits)):
+            return found
+    if key.name in intake.missing:
+        return Trouble("missing", "The cell of this exercise is not in the notebook that was handed in.")
+    return None
+
+
+def _happened(result: StepResult, cell: str, limits: Limits) -> Trouble | None:
+    match result.status:
+        case "timeout":
+            return Trouble(
+                "timeout", f"{cell} did not end within {limits.cell_seconds:g} seconds. Is there a loop without end?"
+            )
+        case "not run":
+            return Trouble(
+                "timeout", f"The cells before used up the {limits.total_seconds:g} seconds of the whole notebook."
+            )
+        case "crashed":
+            return Trouble(
+                "crashed", f"{cell} ended the Python process itself (os._exit, exit, or a crash in a library)."
+            )
+        case "out of memory":
+            return Trouble("out of memory", f"{cell} asked for more memory than there is.")
+        case "error" if result.error is not None:
+            line = f", line {result.error['line']}: `{result.error['code']}`" if result.error.get("line") else ""
+            return Trouble("wrong", f"{cell} stopped with {result.error['type']}: {result.error['message']}{line}.")
+    return None
+
+
+def _with_outputs(
+    notebook: NotebookNode, results: Mapping[str, StepResult], exercises: Mapping[str, ExerciseResult]
+) -> NotebookNode:
+    count = 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        if cell.id in exercises:
+            outputs = check_outputs(exercises[cell.id])
+        elif cell.id in results:
+            outputs = results[cell.id].outputs
+        else:
+            continue  # a demo that nothing needed
+        count += 1
+        cell.outputs = [nbformat.from_dict(output) for output in outputs]
+        cell.execution_count = count
+    return notebook
+
+
+def check_outputs(result: ExerciseResult) -> list[Json]:
+    """What a check cell shows: its lines, and an error where a check failed, as in the learner's own notebook."""
+    lines: Json = {"output_type": "stream", "name": "stdout", "text": render(result) + "\n"}
+    failed = sum(check.status != "ok" for check in result.checks)
+    if not failed:
+        return [lines]
+    words = f"{failed} of {len(result.checks)} checks did not pass."
+    return [lines, {"output_type": "error", "ename": "ChecksFailed", "evalue": words, "traceback": [words]}]
+
+
+# ------------------------------------------------------------------------------------------------------- the results
+
+
+@dataclass(frozen=True)
+class Results:
+    """Verdicts that were given before, by content."""
+
+    folder: Path
+
+    def name(self, material: Material, intake: Intake, limits: Limits) -> str:
+        """A hash of all that decides about a verdict: the rebuilt notebook, the key, the limits, this grader."""
+        decides = [
+            GRADER_VERSION,
+            material.key.dump(),
+            intake.notebook,
+            sorted(intake.own),
+            sorted(intake.tampered),
+            sorted(intake.missing),
+            intake.status,
+            intake.notes,
+            asdict(limits),
+        ]
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+    def get(self, name: str) -> Graded | None:
+        """A verdict, or None where there is none that can be read."""
+        try:
+            return Graded.load(json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, name: str, graded: Graded) -> None:
+        """Keep a verdict: whole, or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=self.folder, suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(graded.dump(), file)
+        os.replace(draft, self.folder / f"{name}.json")
+
+
+def results(course: Course) -> Results:
+    """Where a course keeps its verdicts."""
+    return Results(course.root / ".trainloop" / "results")
+
+
+def grade_folder(
+    material: Material,
+    folder: Path,
+    open_box: Callable[[], Box],
+    kept: Results,
+    afresh: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Graded:
+    """Take in, run and judge the submission in `folder`, unless that was done before. Never raises for its content.
+
+    `open_box` is called only where something must run; the box should have these `limits`.
+
+    Raises:
+        CourseError: there is no such folder.
+    """
+    try:
+        intake = take(folder, material.slug, material.base, material.released)
+    except FileNotFoundError as error:
+        raise CourseError(str(error)) from None
+    name = kept.name(material, intake, limits)
+    known = None if afresh else kept.get(name)
+    if known is not None:
+        return known
+    box = open_box()
+    try:
+        graded = grade(material, intake, box)
+    except BoxError as error:
+        return _grader_error(material, intake, error)  # not kept: the next run tries again
+    kept.put(name, graded)
+    return graded
+
+
+def _grader_error(material: Material, intake: Intake, error: BoxError) -> Graded:
+    trouble = Trouble("grader error", f"This could not be graded, and that is not your fault: {error}")
+    exercises = tuple(judge(key, {}, trouble) for key in material.key.exercises.values())
+    notebook = _with_outputs(intake.notebook, {}, {f"check-{one.name}": one for one in exercises})
+    return Graded(material.slug, "grader error", exercises, intake.notes, 0.0, notebook)
+
+
+# ---------------------------------------------------------------------------------------------------------- the class
+
+
+def submissions(course: Course, slug: str) -> dict[str, Path]:
+    """Folders of submissions of a lesson, by student.
+
+    Raises:
+        CourseError: nothing was handed in.
+    """
+    pattern = Path(course.directory(slug).format_path(course.directory(slug).submitted_directory, "*", slug))
+    top = Path(pattern.parts[0]).joinpath(*pattern.parts[1 : pattern.parts.index("*")])
+    if not top.is_dir():
+        raise CourseError(
+            f"There is no {top}. Collect submissions into {top}/<student>/{slug}/ first (nbgrader collect)."
+        )
+    found = {folder.parent.name: folder for folder in sorted(top.glob(f"*/{slug}")) if folder.is_dir()}
+    if not found:
+        raise CourseError(f"Nobody has handed in {slug}: there is no {top}/<student>/{slug}/.")
+    return found
+
+
+def grade_class(
+    material: Material,
+    folders: Mapping[str, Path],
+    kept: Results,
+    workers: int,
+    done: Callable[[str, Graded], None] = lambda student, graded: None,
+    afresh: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> dict[str, Graded]:
+    """Grade many submissions, `workers` at a time; `done` is called for each, in the order in which they end."""
+    own = threading.local()
+    with ExitStack() as boxes, ThreadPoolExecutor(workers) as pool:
+        opening = threading.Lock()
+
+        def open_box() -> Box:
+            if not hasattr(own, "box"):
+                with opening:
+                    own.box = boxes.enter_context(Box(limits))
+            return cast(Box, own.box)
+
+        def one(student: str) -> Graded:
+            return grade_folder(material, folders[student], open_box, kept, afresh, limits)
+
+        futures = {pool.submit(one, student): student for student in folders}
+        graded = {}
+        for future in as_completed(futures):
+            student = futures[future]
+            graded[student] = future.result()
+            done(student, graded[student])
+    return {student: graded[student] for student in sorted(graded)}
