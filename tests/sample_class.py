@@ -25,7 +25,7 @@ Answers = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Student:
-    """One student: a name, what they did, the files they hand in, the mark by exercise and the status they should get."""
+    """One student: what they did, the files they hand in, the mark by exercise and the status they should get."""
 
     name: str
     story: str

@@ -27,6 +27,8 @@ errors = Console(stderr=True)
 
 Lessons = Annotated[list[str] | None, typer.Argument(help="Lessons by number (2.1) or slug. All, if none is named.")]
 Lesson = Annotated[str, typer.Argument(help="A lesson by number (2.1) or slug.")]
+CORES = os.cpu_count() or 1
+
 Workers = Annotated[int, typer.Option("--workers", "-n", min=1, help="Submissions graded at the same time.")]
 
 
@@ -135,7 +137,7 @@ def run(lessons: Lessons = None) -> None:
 @app.command()
 def grade(
     lesson: Lesson,
-    workers: Workers = os.cpu_count() or 1,
+    workers: Workers = CORES,
     force: Annotated[bool, typer.Option("--force", help="Grade afresh what was graded before.")] = False,
 ) -> None:
     """Grade all submissions of a lesson into nbgrader's gradebook."""
@@ -215,7 +217,7 @@ def lab(
 @app.command()
 def demo(
     folder: Annotated[Path | None, typer.Option(help="Where to put the course folder; must not exist yet.")] = None,
-    workers: Workers = os.cpu_count() or 1,
+    workers: Workers = CORES,
 ) -> None:
     """Release a real lesson to a class of sample students, grade what they hand in, and write their feedback."""
     with _plain_errors():

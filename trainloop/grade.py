@@ -24,7 +24,6 @@ from typing import Any, cast
 import nbformat
 from nbformat import NotebookNode
 
-from trainloop import values
 from trainloop.box import Box, BoxError, Job, Limits, Step, StepResult
 from trainloop.course import Course, CourseError
 from trainloop.instant import render
@@ -50,7 +49,7 @@ class Material:
 
     @staticmethod
     def of(course: Course, slug: str) -> Material:
-        """The instructor's material, with hidden checks. Raises `CourseError` or `KeyFileError` where it is not built."""
+        """The instructor's material, with hidden checks. `CourseError` or `KeyFileError` where it is not built."""
         return Material(slug, course.read("source", slug), course.read("release", slug), Key.load(course.key(slug)))
 
     @staticmethod

@@ -3,9 +3,10 @@
 A released demo cell runs if a cell that runs uses a name that it binds at its top level, or if it touches an object
 (a name bound by anything but import, def and class) that a running cell uses or got from such an object: it may change
 it. It also runs if its effect cannot be told from its syntax: it is not plain Python (magics), imports `*`, uses `exec`
-and the like, deletes a name, calls into an imported module for the effect alone (`torch.set_default_dtype(...)`), or assigns to
-an attribute of one. Setting a seed is no reason to run: every observation starts from a seed of its own. Drawing and
-printing touch nothing, unless something is called within their arguments that may change its own. Whether a cell comes before or after another makes no difference, and names used inside functions count.
+and the like, deletes a name, calls into an imported module for the effect alone (`torch.set_default_dtype(...)`), or
+assigns to an attribute of one. Setting a seed is no reason to run: every observation starts from a seed of its own.
+Drawing and printing touch nothing, unless something is called within their arguments that may change its own. Whether a
+cell comes before or after another makes no difference, and names used inside functions count.
 """
 
 from __future__ import annotations

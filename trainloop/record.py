@@ -1,9 +1,9 @@
 """nbgrader's side: its `autograde` command reads submissions and writes marks through the two classes here.
 
-`nbgrader_config.py` names them. `SubmissionExporter` stands where nbgrader reads a notebook: handed a submission, it gives back
-our rebuilt notebook with outputs and the verdict; handed an autograded notebook, it reads it as it is. `RecordVerdict`
-then writes the verdict into the gradebook. Everything else stays nbgrader's: students, late penalties, manual
-grades, feedback, export, the formgrader.
+`nbgrader_config.py` names them. `SubmissionExporter` stands where nbgrader reads a notebook: handed a submission, it
+gives back our rebuilt notebook with outputs and the verdict; handed an autograded notebook, it reads it as it is.
+`RecordVerdict` then writes the verdict into the gradebook. Everything else stays nbgrader's: students, late penalties,
+manual grades, feedback, export, the formgrader.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""Each of the course's rules refuses the lesson that breaks it, at its line, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.lessons import FILLER, TEXT, lesson, line_of, spoiled
+from trainloop.lint import claims, lint, minutes, words
+
+MISTAKE = TEXT[TEXT.index('```python mistake="relu"\n"""Nothing') : TEXT.index('```python mistake="relu"\n"""That is the slope')]
+ALTERNATIVE = TEXT[TEXT.index('```python alternative="relu"\n"""Half') : TEXT.index('```python alternative="relu"\n"""As a')]
+PLOT = "fig = torch.arange(3.0)\n"
+LONG = "\n".join(f"x{number} = {number}" for number in range(41))
+ARANGE = "torch.arange(3.0)\n"
+STATED = "Difficulty 1 of 5, importance 5 of 5, about 5 minutes."
+
+
+def test_the_tiny_lesson_is_as_it_should_be(tmp_path: Path) -> None:
+    assert lint(lesson(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "message"),
+    [
+        ('mistake="relu"', 'mistake="relu" sort=1', "That is the absolute", "unknown attribute sort on a mistake cell"),
+        ("```python\ntorch.arange", "```python demo\ntorch.arange", ARANGE, "unknown attribute demo on a demo cell"),
+        ("```python\ntorch.arange", "```python points=2\ntorch.arange", ARANGE, "unknown attribute points"),
+        ("Write it.", '<!-- #region a="b" -->\nWrite it.\n<!-- #endregion -->', "Write it.", "unknown attribute a"),
+        ("Write it.", "<div>\nWrite it.\n</div>", "<div>", "HTML in a Markdown cell"),
+        ("Write it.", "Write\nit <b>now</b>.", "<b>now", "HTML in a Markdown cell: <b>"),
+        ("Write it.", "- one\n- two<br>", "- two", "HTML in a Markdown cell: <br>"),
+        ("Write it.", "Write it. <!-- soon -->", "Write it", "HTML in a Markdown cell"),
+        ("## ELI5", "### ELI5", None, 'the section "## ELI5" is missing'),
+        ("## ELI5", "## Mathematical foundations: first", "## Introduction", ""),
+        ("## Summary\n\nIt is done.\n\n## Key takeaways", "## Key takeaways\n\n## Summary", "## Key", "stands too early"),
+        ("(x: torch.Tensor) -> torch.Tensor:", "(x: torch.Tensor):", "def relu", "`relu` lacks type hints for its result"),
+        ("(x: torch.Tensor) -> torch.Tensor:", "(x) -> torch.Tensor:", "def relu", "`relu` lacks type hints for x"),
+        (ARANGE, "def f(*a: int, k) -> int:\n    return k\n", "def f", "`f` lacks type hints for k"),
+        (ARANGE, "class A:\n    def f(self, b):\n        return b\n", "def f", "`f` lacks type hints for b, its result"),
+        ("A list of", "Some 17 apples.\n\nA list of", "17 apples", 'no proof cell claims the number "17"'),
+        ("A list of", "Some\n2.5 % apples.\n\nA list of", "2.5 %", 'no proof cell claims the number "2.5 %"'),
+        ("- Bend.", "- Bend.\n- Up to 1,000.", "1,000", 'no proof cell claims the number "1,000"'),
+        ("A list of 3 numbers.", "A list.", 'assert {"A list', 'the prose does not say "A list of 3 numbers"'),
+        (FILLER, "Short.", None, "words of prose; a lesson has 900 to 2200"),
+        (FILLER, FILLER * 3, None, "words of prose; a lesson has 900 to 2200"),
+        (ARANGE, LONG + "\n", "x0 = 0", "41 lines of code in one cell; never more than 40"),
+        (ARANGE, "show(fig)\n", "show(fig)", "a figure without a description"),
+        (ARANGE, PLOT + "plt.show()\n", "plt.show()", "a figure without a description"),
+        (ARANGE, PLOT + "fig.show()\n", "fig.show()", "a figure without a description"),
+        (" points=2", "", 'check("relu"', "gives no points; write points=2"),
+        ("points=2", "points=0", 'check("relu"', "gives no points; write points=2"),
+        ('"""The wrong half is kept."""\n', "", "    return x.clamp(max=0)", "a mistake begins with a docstring"),
+        ('"""As a product."""\n', "", "    return x * (x > 0)", "a alternative begins with a docstring"),
+        ("    ### BEGIN SOLUTION\n", "", "def relu", "in pairs"),
+        ("    ### END SOLUTION\n", "", "def relu", "in pairs"),
+        ("    ### END HIDDEN TESTS\n", "", 'check("relu"', "in pairs"),
+        ("    ### BEGIN HIDDEN TESTS\n", "", 'check("relu"', "in pairs"),
+        ("### BEGIN SOLUTION", "### END SOLUTION", "def relu", "in pairs"),
+        ("any number of rows", "keeps what is positive", "[[-1.5]", 'are called "keeps what is positive"'),
+        ('check("relu", {', 'y = relu(torch.ones(2))\ncheck("relu", {', "y = relu", "`relu` is called outside of an"),
+        (ARANGE, "x = = 2\n", "x = = 2", "not Python"),
+        (ARANGE, "x = 1\nif x:\nx = 2\n", "x = 2", "not Python"),
+        ("```python\ntorch.arange(3.0)", "```bash\nls", "ls", "not Python"),
+        (STATED, "", "def relu", 'exercise "relu" does not state: Difficulty'),
+        ("**About 10 minutes**", "**About 25 minutes**", "About 25", "reading and exercises take 10"),
+        ("> **About 10 minutes**", "About ten minutes", None, "the title box is missing"),
+        (MISTAKE, "", "def relu", 'exercise "relu" has 3 named mistakes; at least 4'),
+        (ALTERNATIVE, "", "def relu", 'exercise "relu" has 2 alternatives; at least 3'),
+    ],
+)
+def test_refused(tmp_path: Path, old: str, new: str, at: str | None, message: str) -> None:
+    text = spoiled(old, new)
+    found = lint(lesson(tmp_path, text))
+    line = 1 if at is None else text[: text.index(at)].count("\n") + 1
+    assert message in {error.line: error.message for error in found}.get(line, ""), [str(error) for error in found]
+
+
+def test_hidden_and_plain_checks_are_both_needed(tmp_path: Path) -> None:
+    text = spoiled("    ### BEGIN HIDDEN TESTS\n", "").replace("    ### END HIDDEN TESTS\n", "")
+    text = text.replace('check("relu", {\n', 'check("relu", {\n    ### BEGIN HIDDEN TESTS\n    ### END HIDDEN TESTS\n')
+    (error,) = lint(lesson(tmp_path, text))
+    assert error.message == 'the check of "relu" needs observations in plain sight and hidden ones'
+
+
+def test_names_that_could_collide_with_other_cells(tmp_path: Path) -> None:
+    (error,) = lint(lesson(tmp_path, TEXT.replace('"relu"', '"why-relu"')))
+    assert (error.line, "no name for an exercise" in error.message) == (line_of(TEXT, "def relu"), True)
+
+
+def test_every_exercise_states_what_it_asks(tmp_path: Path) -> None:
+    """What the exercise before it stated does not count."""
+    part = TEXT[TEXT.index("### Exercise 1") : TEXT.index("## Summary")]
+    second = part.replace("Exercise 1", "Exercise 2").replace(STATED, "").replace("relu", "relu2")
+    errors = lint(lesson(tmp_path, TEXT.replace("## Summary", second + "## Summary")))
+    assert ['exercise "relu2" does not state' in error.message for error in errors] == [True]
+
+
+def test_too_many_long_cells(tmp_path: Path) -> None:
+    long = "\n".join(LONG.splitlines()[:16])
+    (error,) = lint(lesson(tmp_path, spoiled(ARANGE, long + "\n").replace("```python\nimport torch\n", f"```python\n{long}\n")))
+    assert "2 of 4 cells have more than 15 lines" in error.message
+
+
+def test_names_are_not_measurements(tmp_path: Path) -> None:
+    """Nor are formulas, code, links, and the numbers of lists."""
+    prose = (
+        "As in lesson 2.2, Module 1, exercise 3 and Okabe 2008, the classes 0 and 1 of $x^2 + 7$ and `a[5]`.\n\n"
+        "1. See [there](http://example.org/17).\n\n```text\n25\n\n26\n```\n\n$$\n3\n\n4\n$$"
+    )
+    assert lint(lesson(tmp_path, spoiled("Write it.", prose))) == []
+
+
+def test_a_heading_does_not_hide_the_paragraph_below_it(tmp_path: Path) -> None:
+    text = spoiled("## Summary\n\nIt is done.", "## Summary\nIt took 17 steps.")
+    (error,) = lint(lesson(tmp_path, text))
+    assert (error.line, '"17"' in error.message) == (line_of(text, "17 steps"), True)
+
+
+def test_counts(tmp_path: Path) -> None:
+    tiny = lesson(tmp_path)
+    assert words(lesson(tmp_path, spoiled("Write it.", "Write $x$ it."))) == words(tiny)
+    assert words(lesson(tmp_path, spoiled("Write it.", "Write it down."))) == words(tiny) + 1
+    assert minutes(lesson(tmp_path, spoiled("about 5 minutes", "about 11 minutes"))) == 20
+    assert claims(tiny) == {"A list of 3 numbers": line_of(TEXT, "assert {")}
