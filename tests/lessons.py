@@ -16,7 +16,7 @@ jupyter:
 
 # 9.9 A Tiny Lesson
 
-> **About 10 minutes**: reading and one exercise.
+> **About 15 minutes**: reading and one exercise.
 
 ## Introduction
 
@@ -56,7 +56,7 @@ assert {{"A list of 3 numbers": len(torch.arange(3.0)) == 3}}["A list of 3 numbe
 
 ### Exercise 1: ReLU
 
-Difficulty 1 of 5, importance 5 of 5, about 5 minutes.
+Difficulty 1 of 5, importance 5 of 5, about 7 minutes.
 
 Write it.
 

@@ -8,7 +8,7 @@ from tests.lessons import TEXT, lesson, line_of, spoiled
 from trainloop.lesson import LessonError, read
 
 REAL = Path(__file__).parents[1] / "notebooks" / "2.1-from-linear-to-nonlinear.md"
-AWKWARD = '''\
+AWKWARD = """\
 # A
 
 n
@@ -44,12 +44,17 @@ check("n", {"t": lambda: n})
 ```python
 n
 ```
-'''
+"""
 
 
 def test_the_parts_of_an_exercise(tmp_path: Path) -> None:
     relu = lesson(tmp_path).exercises["relu"]
-    assert (relu.title, relu.defines, relu.is_question, relu.check.points) == ("Exercise 1: ReLU", ("relu",), False, 2.0)
+    assert (relu.title, relu.defines, relu.is_question, relu.check.points) == (
+        "Exercise 1: ReLU",
+        ("relu",),
+        False,
+        2.0,
+    )
     assert [(check.title, check.hidden) for check in relu.checks] == [
         ("keeps what is positive", False),
         ("negative entries become zero", False),
@@ -83,13 +88,15 @@ def test_repeated_cells_have_lines_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_question_is_an_answer_that_is_a_value(tmp_path: Path) -> None:
-    assert lesson(tmp_path, AWKWARD.replace("\nn\n```\n\n```text", '\nn = "B"\n```\n\n```text')).exercises["n"].is_question
+    assert (
+        lesson(tmp_path, AWKWARD.replace("\nn\n```\n\n```text", '\nn = "B"\n```\n\n```text')).exercises["n"].is_question
+    )
 
 
 @pytest.mark.parametrize(
     ("old", "new", "at", "message"),
     [
-        ('```python exercise="relu"', '```python exercise="other"', 'check="relu"', "is the name misspelt?"),
+        ('```python exercise="relu"', '```python exercise="other"', "def relu", 'exercise "other" has no check'),
         ('```python mistake="relu"', '```python mistake="rleu"', 'mistake="rleu"', "is the name misspelt?"),
         ('```python mistake="relu"', "```python mistake", "mistake\n", 'Write mistake="name"'),
         ('mistake="relu"', 'exercise="relu"', "That is the absolute value", "names are given once"),
@@ -106,7 +113,12 @@ def test_a_question_is_an_answer_that_is_a_value(tmp_path: Path) -> None:
         ('    "keeps what', '    1: "keeps what', "keeps what", "not Python"),
         ('check("relu", {', 'check("rleu", {', 'check("rleu"', "the call and the fence disagree"),
         ('check("relu", {', 'chekc("relu", {', 'chekc("relu"', "a check cell calls check("),
-        ("lambda: relu(torch.tensor([0.5, 3.0]))", "relu(torch.ones(2))", "torch.ones(2)", "an observation is a lambda"),
+        (
+            "lambda: relu(torch.tensor([0.5, 3.0]))",
+            "relu(torch.ones(2))",
+            "torch.ones(2)",
+            "an observation is a lambda",
+        ),
         ('"keeps what is positive": lambda', "2: lambda", "    2: lambda", "a check's title is a text"),
         ('    "keeps what is', '    **{}, "keeps what is', "keeps what", "a check's title is a text"),
     ],

@@ -7,12 +7,12 @@ import pytest
 from tests.lessons import FILLER, TEXT, lesson, line_of, spoiled
 from trainloop.lint import claims, lint, minutes, words
 
-MISTAKE = TEXT[TEXT.index('```python mistake="relu"\n"""Nothing') : TEXT.index('```python mistake="relu"\n"""That is the slope')]
-ALTERNATIVE = TEXT[TEXT.index('```python alternative="relu"\n"""Half') : TEXT.index('```python alternative="relu"\n"""As a')]
+FENCES = ["```python " + fence for fence in TEXT.split("```python ")]
+MISTAKE, ALTERNATIVE = (next(f for f in FENCES if word in f) for word in ("Nothing is done", "Half of"))
 PLOT = "fig = torch.arange(3.0)\n"
 LONG = "\n".join(f"x{number} = {number}" for number in range(41))
 ARANGE = "torch.arange(3.0)\n"
-STATED = "Difficulty 1 of 5, importance 5 of 5, about 5 minutes."
+STATED = "Difficulty 1 of 5, importance 5 of 5, about 7 minutes."
 
 
 def test_the_tiny_lesson_is_as_it_should_be(tmp_path: Path) -> None:
@@ -31,12 +31,26 @@ def test_the_tiny_lesson_is_as_it_should_be(tmp_path: Path) -> None:
         ("Write it.", "- one\n- two<br>", "- two", "HTML in a Markdown cell: <br>"),
         ("Write it.", "Write it. <!-- soon -->", "Write it", "HTML in a Markdown cell"),
         ("## ELI5", "### ELI5", None, 'the section "## ELI5" is missing'),
-        ("## ELI5", "## Mathematical foundations: first", "## Introduction", ""),
-        ("## Summary\n\nIt is done.\n\n## Key takeaways", "## Key takeaways\n\n## Summary", "## Key", "stands too early"),
-        ("(x: torch.Tensor) -> torch.Tensor:", "(x: torch.Tensor):", "def relu", "`relu` lacks type hints for its result"),
+        (
+            "## Summary\n\nIt is done.\n\n## Key takeaways",
+            "## Key takeaways\n\n## Summary",
+            "## Key",
+            "stands too early",
+        ),
+        (
+            "(x: torch.Tensor) -> torch.Tensor:",
+            "(x: torch.Tensor):",
+            "def relu",
+            "`relu` lacks type hints for its result",
+        ),
         ("(x: torch.Tensor) -> torch.Tensor:", "(x) -> torch.Tensor:", "def relu", "`relu` lacks type hints for x"),
         (ARANGE, "def f(*a: int, k) -> int:\n    return k\n", "def f", "`f` lacks type hints for k"),
-        (ARANGE, "class A:\n    def f(self, b):\n        return b\n", "def f", "`f` lacks type hints for b, its result"),
+        (
+            ARANGE,
+            "class A:\n    def f(self, b):\n        return b\n",
+            "def f",
+            "`f` lacks type hints for b, its result",
+        ),
         ("A list of", "Some 17 apples.\n\nA list of", "17 apples", 'no proof cell claims the number "17"'),
         ("A list of", "Some\n2.5 % apples.\n\nA list of", "2.5 %", 'no proof cell claims the number "2.5 %"'),
         ("- Bend.", "- Bend.\n- Up to 1,000.", "1,000", 'no proof cell claims the number "1,000"'),
@@ -49,8 +63,26 @@ def test_the_tiny_lesson_is_as_it_should_be(tmp_path: Path) -> None:
         (ARANGE, PLOT + "fig.show()\n", "fig.show()", "a figure without a description"),
         (" points=2", "", 'check("relu"', "gives no points; write points=2"),
         ("points=2", "points=0", 'check("relu"', "gives no points; write points=2"),
-        ('"""The wrong half is kept."""\n', "", "    return x.clamp(max=0)", "a mistake begins with a docstring"),
-        ('"""As a product."""\n', "", "    return x * (x > 0)", "a alternative begins with a docstring"),
+        (
+            '"""The wrong half is kept."""\n',
+            "",
+            "def relu(x):\n    return x.clamp(max=0)",
+            "this mistake does not begin",
+        ),
+        (
+            '"""As a product."""\n',
+            "",
+            "def relu(x: torch.Tensor) -> torch.Tensor:\n    return x * (x > 0)",
+            "this alternative does",
+        ),
+        (
+            "Write it.",
+            "Write it:\n### BEGIN SOLUTION",
+            "### BEGIN",
+            '"### BEGIN SOLUTION" has no place in a markdown cell',
+        ),
+        (ARANGE, "### END HIDDEN TESTS\n" + ARANGE, "### END", '"### END HIDDEN TESTS" has no place in a demo cell'),
+        ("x.abs()", "x.abs()  ### END SOLUTION", "x.abs()  ###", '"### END SOLUTION" has no place in a mistake cell'),
         ("    ### BEGIN SOLUTION\n", "", "def relu", "in pairs"),
         ("    ### END SOLUTION\n", "", "def relu", "in pairs"),
         ("    ### END HIDDEN TESTS\n", "", 'check("relu"', "in pairs"),
@@ -60,10 +92,10 @@ def test_the_tiny_lesson_is_as_it_should_be(tmp_path: Path) -> None:
         ('check("relu", {', 'y = relu(torch.ones(2))\ncheck("relu", {', "y = relu", "`relu` is called outside of an"),
         (ARANGE, "x = = 2\n", "x = = 2", "not Python"),
         (ARANGE, "x = 1\nif x:\nx = 2\n", "x = 2", "not Python"),
-        ("```python\ntorch.arange(3.0)", "```bash\nls", "ls", "not Python"),
+        ("```python\ntorch.arange(3.0)", "```bash\nls -l", "ls -l", "not Python"),
         (STATED, "", "def relu", 'exercise "relu" does not state: Difficulty'),
-        ("**About 10 minutes**", "**About 25 minutes**", "About 25", "reading and exercises take 10"),
-        ("> **About 10 minutes**", "About ten minutes", None, "the title box is missing"),
+        ("**About 15 minutes**", "**About 25 minutes**", "About 25", "reading and exercises take 15"),
+        ("> **About 15 minutes**", "About ten minutes", None, "the title box is missing"),
         (MISTAKE, "", "def relu", 'exercise "relu" has 3 named mistakes; at least 4'),
         (ALTERNATIVE, "", "def relu", 'exercise "relu" has 2 alternatives; at least 3'),
     ],
@@ -97,7 +129,8 @@ def test_every_exercise_states_what_it_asks(tmp_path: Path) -> None:
 
 def test_too_many_long_cells(tmp_path: Path) -> None:
     long = "\n".join(LONG.splitlines()[:16])
-    (error,) = lint(lesson(tmp_path, spoiled(ARANGE, long + "\n").replace("```python\nimport torch\n", f"```python\n{long}\n")))
+    text = spoiled(ARANGE, long + "\n").replace("```python\nimport torch\n", f"```python\n{long}\n")
+    (error,) = (each for each in lint(lesson(tmp_path, text)) if "minutes" not in each.message)
     assert "2 of 4 cells have more than 15 lines" in error.message
 
 
@@ -120,5 +153,5 @@ def test_counts(tmp_path: Path) -> None:
     tiny = lesson(tmp_path)
     assert words(lesson(tmp_path, spoiled("Write it.", "Write $x$ it."))) == words(tiny)
     assert words(lesson(tmp_path, spoiled("Write it.", "Write it down."))) == words(tiny) + 1
-    assert minutes(lesson(tmp_path, spoiled("about 5 minutes", "about 11 minutes"))) == 20
+    assert minutes(lesson(tmp_path, spoiled("about 7 minutes", "about 11 minutes"))) == 20
     assert claims(tiny) == {"A list of 3 numbers": line_of(TEXT, "assert {")}

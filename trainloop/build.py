@@ -244,9 +244,6 @@ def dump(notebook: NotebookNode) -> str:
 def _refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:
     """No line of a solution or a hidden check, and no mistake's code, in what students get."""
     text = "\n".join(cell.source for cell in released.cells)
-    for marker in (BEGIN_SOLUTION, END_SOLUTION, BEGIN_HIDDEN, END_HIDDEN):
-        if marker in text:
-            raise LessonError(lesson.path, 1, f'"{marker}" is left in the student notebook; do its pair and cell fit?')
     for exercise in lesson.exercises.values():
         for check in exercise.checks:
             if check.hidden and (check.title in text or check.title in visible):

@@ -14,6 +14,7 @@ The last four stand in no notebook that a student opens.
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -153,7 +154,9 @@ def _with_lines(cells: Iterable[NotebookNode], text: str) -> Iterator[tuple[Note
     """Each cell with the line where its source begins, which jupytext does not keep."""
     position = 0
     for raw in cells:
-        source = re.escape(raw.source)
+        magic, body = re.fullmatch(r"(%%.*\n)?([\s\S]*)", raw.source).groups("")  # type: ignore[union-attr]
+        # jupytext turns the fence ```bash into the line %%bash.
+        source = rf"(?:{re.escape(magic)})?{re.escape(body)}"
         # A fence belongs to what is looked for: a cell `n` is not the n in the word python of the fence above it.
         form = rf"^```.*\n(?P<source>{source})\s*^```" if raw.cell_type == "code" else rf"^(?P<source>{source})$"
         found = re.compile(form, re.M).search(text, position)
@@ -171,10 +174,10 @@ def _cell(path: Path, raw: NotebookNode, line: int) -> Cell:
     if len(kinds) > 1:
         raise LessonError(path, line, f"a cell is one thing, not {' and '.join(kinds)}")
     kind: Kind = kinds[0] if kinds else "demo"
-    value = metadata.pop(kind, None)
+    value = metadata.pop(kinds[0]) if kinds else ""
     exercise = value if isinstance(value, str) else ""
     points = metadata.get("points", 0) if kind == "check" else 0
-    if isinstance(points, bool) or not isinstance(points, int | float) or points < 0:
+    if isinstance(points, bool) or not isinstance(points, int | float) or not 0 <= points < math.inf:
         raise LessonError(path, line, f"points={points!r} is not a number of points")
     unknown = tuple(sorted(set(metadata) - ATTRIBUTES.get(kind, frozenset())))
     return Cell(kind, source, line, exercise, float(points), unknown)

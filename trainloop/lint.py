@@ -37,14 +37,14 @@ WORDS = (900, 2200)
 WORDS_OF = {"2.1": (900, 3000)}  # it answers nine questions
 LINES_RULE, LINES_NEVER, LONG_SHARE = 15, 40, 0.25
 MISTAKES, ALTERNATIVES = 4, 3
-WORDS_A_MINUTE = 200  # careful reading of technical prose
+WORDS_A_MINUTE, LINES_A_MINUTE = 200, 10  # careful reading of technical prose, and of code that is run on the way
 
 STATED = re.compile(r"^Difficulty ([1-5]) of 5, importance ([1-5]) of 5, about (\d+) minutes?\.", re.M)
 BOX = re.compile(r"^> \*\*About (\d+) minutes\*\*", re.M)
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?%)?(?!\w)")
 # Names of things, not measurements: lessons, exercises, the classes 0 and 1, the year of a paper.
 NAMES = re.compile(
-    r"\b[Ee]xercises? \d|\b[Ll]essons? \d\.\d|\bModule \d|(?<![\d.,])[01](?![\d.]\d|\d|\s?%)|[a-z] (?:19|20)\d\d\b"
+    r"\b[Ee]xercises? \d|\b[Ll]essons? \d\.\d|\bModule \d|(?<![\d.,])[01](?![\d.,]\d|\d|\s?%)|[a-z] (?:19|20)\d\d\b"
 )
 # Cell ids are made of it: a hyphen would let it collide with those of the prose, which all have one.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -63,6 +63,7 @@ def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
     for cell in lesson.cells:
         if cell.unknown:
             yield cell.line, f"unknown attribute {', '.join(cell.unknown)} on a {cell.kind} cell"
+        yield from _stray_markers(cell)
         if cell.kind == "markdown":
             yield from _html(cell)
         else:
@@ -76,6 +77,15 @@ def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
         yield 1, f"a lesson has one to four exercises; this one has {len(lesson.exercises)}"
     for exercise in lesson.exercises.values():
         yield from _exercise(lesson, exercise)
+
+
+def _stray_markers(cell: Cell) -> Iterator[tuple[int, str]]:
+    """nbgrader's markers in cells where nothing would be cut out of the release."""
+    own = {"exercise": (BEGIN_SOLUTION, END_SOLUTION), "check": (BEGIN_HIDDEN, END_HIDDEN)}.get(cell.kind, ())
+    for number, text in enumerate(cell.source.splitlines()):
+        for marker in (BEGIN_SOLUTION, END_SOLUTION, BEGIN_HIDDEN, END_HIDDEN):
+            if marker in text and marker not in own:
+                yield cell.line + number, f'"{marker}" has no place in a {cell.kind} cell'
 
 
 def _html(cell: Cell) -> Iterator[tuple[int, str]]:
@@ -164,9 +174,10 @@ def _long_cells(lesson: Lesson) -> Iterator[tuple[int, str]]:
 
 
 def minutes(lesson: Lesson) -> int:
-    """The time a lesson asks for: reading its prose, and the minutes its exercises state; to the next five."""
+    """The time a lesson asks for: reading prose and demonstrations, and what its exercises state; to the next five."""
     stated = sum(int(match.group(3)) for cell in lesson.prose for match in STATED.finditer(cell.source))
-    return -(-round(words(lesson) / WORDS_A_MINUTE + stated) // 5) * 5
+    lines = sum(bool(line.strip()) for cell in lesson.cells if cell.kind == "demo" for line in cell.source.splitlines())
+    return -(-round(words(lesson) / WORDS_A_MINUTE + lines / LINES_A_MINUTE + stated) // 5) * 5
 
 
 def _title_box(lesson: Lesson) -> Iterator[tuple[int, str]]:
@@ -198,7 +209,7 @@ def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
     yield from _runs_early(exercise)
     for each in (*exercise.mistakes, *exercise.alternatives):
         if not each.docstring():
-            yield each.line, f"a {each.kind} begins with a docstring: the sentence that says what it is"
+            yield each.line, f"this {each.kind} does not begin with a docstring: the sentence that says what it is"
     if exercise.is_question:
         if not exercise.mistakes:
             yield cell.line, f'question "{name}" has no mistakes; each wrong option is one'

@@ -21,6 +21,7 @@ from typing import Any
 import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbconvert.exporters.exporter import ResourcesDict
+from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
@@ -149,6 +150,18 @@ class RecordVerdict(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader is 
                 gradebook.find_comment(name, *where).auto_comment = one["comment"]
             gradebook.db.commit()
         return nb, resources
+
+
+class SanitizeStudents(SanitizeHTML):
+    """Makes what students wrote inert in HTML. The lesson's own Markdown is ours, and sanitising would spoil its math."""
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: ResourcesDict, cell_index: int
+    ) -> tuple[NotebookNode, ResourcesDict]:
+        """Called by nbconvert for each cell."""
+        if cell.cell_type == "markdown" and not cell.metadata.get("nbgrader", {}).get("solution"):
+            return cell, resources
+        return super().preprocess_cell(cell, resources, cell_index)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def check_gradebook(course: Course, material: Material) -> None:

@@ -4,6 +4,8 @@ Each check is diagnosed in this order, and the first that holds speaks: no obser
 crashed, ...), a name is missing, the stub is untouched, it raised, wrong type, wrong shape, wrong dtype, not finite,
 plainly different. Where a *named mistake* would have computed just the same, its sentence comes first, and the fact
 follows. Several mistakes can look alike in one check; the one that explains most of the exercise's checks is named.
+Floating-point numbers hardly agree by chance, but an error, a count or a yes often does: by these a mistake is
+named only if nothing else that was observed speaks against it. No name is better than a false one.
 
 The sentence for a hidden check gives neither its source nor the expected numbers.
 """
@@ -11,6 +13,7 @@ The sentence for a hidden check gives neither its source nor the expected number
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -78,14 +81,17 @@ def judge(key: ExerciseKey, observations: Observations, trouble: Trouble | None 
         trouble: what happened to the exercise's cells, where something did; it explains what is missing.
     """
     likely = _likely_mistakes(key, observations)
-    checks = tuple(_judge_check(key, check, observations.get(check.title), likely, trouble) for check in key.checks)
+    refuted = {mistake for mistake in likely if _is_refuted(key, mistake, observations)}
+    checks = tuple(
+        _judge_check(key, check, observations.get(check.title), likely, refuted, trouble) for check in key.checks
+    )
     points = round(sum(check.points for check in checks), 6)
     return ExerciseResult(key.name, key.title, _overall(checks), points, key.points, checks)
 
 
 def _overall(checks: Sequence[CheckResult]) -> Status:
     found = {check.status for check in checks}
-    order: tuple[Status, ...] = ("grader error", "out of memory", "crashed", "timeout", "wrong")
+    order: tuple[Status, ...] = ("grader error", "tampered", "out of memory", "crashed", "timeout", "wrong")
     for status in order:
         if status in found:
             return status
@@ -105,6 +111,26 @@ def _likely_mistakes(key: ExerciseKey, observations: Observations) -> list[int]:
     return sorted(range(len(key.sentences)), key=lambda mistake: -explained(mistake))
 
 
+def _is_refuted(key: ExerciseKey, mistake: int, observations: Observations) -> bool:
+    """Whether the mistake would show in a check in which something else was seen."""
+    return any(
+        check.mistakes[mistake] is not None and not _explains(check, mistake, observations[check.title])
+        for check in key.checks
+        if check.title in observations
+    )
+
+
+def _is_telling(check: CheckKey, observation: Json) -> bool:
+    """Whether an observation can name a mistake by itself: numbers that do not agree by chance."""
+    return check.rule["rule"] == "close" and observation["saw"] == "value" and _has_floats(observation["value"])
+
+
+def _has_floats(value: Json) -> bool:
+    if values.is_array(value):
+        return bool(value["dtype"].startswith("float") and value["data"])
+    return value["type"] == "float" or (value["type"] in ("list", "tuple") and any(map(_has_floats, value["items"])))
+
+
 def _explains(check: CheckKey, mistake: int, observation: Json) -> bool:
     """Whether this mistake would have led to this observation."""
     would_be = check.mistakes[mistake]
@@ -117,7 +143,12 @@ def _explains(check: CheckKey, mistake: int, observation: Json) -> bool:
 
 
 def _judge_check(
-    key: ExerciseKey, check: CheckKey, observation: Json | None, likely: Sequence[int], trouble: Trouble | None
+    key: ExerciseKey,
+    check: CheckKey,
+    observation: Json | None,
+    likely: Sequence[int],
+    refuted: AbstractSet[int],
+    trouble: Trouble | None,
 ) -> CheckResult:
     def result(status: Status, sentence: str, detail: Sequence[str] = (), mistake: int | None = None) -> CheckResult:
         points = check.points if status == "ok" else 0.0
@@ -137,7 +168,8 @@ def _judge_check(
         return result("missing", "Not started yet: the line `raise NotImplementedError()` is still there.")
     fact, detail = _describe(check, observation)
     for mistake in likely:
-        if check.mistakes[mistake] is not None and _explains(check, mistake, observation):
+        credible = mistake not in refuted or _is_telling(check, observation)
+        if check.mistakes[mistake] is not None and credible and _explains(check, mistake, observation):
             return result("wrong", key.sentences[mistake], [fact, *detail], mistake)
     return result("wrong", fact, detail)
 
@@ -217,7 +249,7 @@ def _where(x: values.Array, y: values.Array, rule: Json, numbers: bool) -> str:
 def _first_item(value: Json, expected: Json, rule: Json, numbers: bool) -> str:
     """What sets a list or dictionary apart: its length, its names, or the first of its items that differs."""
     if len(value["items"]) != len(expected["items"]):
-        return f"It has {len(value['items'])} items; {len(expected['items'])} are expected."
+        return f"Its length is {len(value['items'])}; {len(expected['items'])} is expected."
     mine, theirs = _named(value), _named(expected)
     if lacking := theirs.keys() - mine.keys():
         return f"It has no item {min(lacking)!r}."

@@ -1,0 +1,257 @@
+"""How many submissions a minute are graded, by each way there is, and how long a learner waits for a check.
+
+All ways get the same submissions of a real lesson, in temporary course folders with a gradebook of their own and no kept
+verdicts, and each is the command that an instructor types. Its time is the wall time from start to end, imports
+included. The submissions end by themselves, right or wrong: loops without end and broken files would measure time limits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from tests.sample_class import Student, dump, students
+from trainloop import instant
+from trainloop.box import Step
+from trainloop.course import CONFIG_NAME, Course
+from trainloop.demo import set_up
+from trainloop.instant import KEY_VARIABLE, ChecksFailed
+from trainloop.key import VISIBLE_NAME
+from trainloop.lesson import Exercise, read
+from trainloop.needs import needed
+from trainloop.record import marks
+
+BOUND_MS = 50.0  # of an instant check, beyond the learner's own computing
+CALLS = 10  # of `check` for each answer
+POLL_SECONDS = 0.5
+STOCK_CONFIG = 'c = get_config()\nc.CourseDirectory.course_id = "training-loop"\n'
+
+Advance = Callable[[int], None]  # called with the number of submissions done so far
+
+
+class BenchmarkError(Exception):
+    """A command failed, or two that must give the same marks did not; the message says which."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to grade a class. `kept` matches the files that the command writes, one a submission."""
+
+    name: str
+    command: tuple[str, ...]
+    kept: str
+    stock: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way's wall time in seconds, and its marks: student -> grade cell -> score."""
+
+    way: Way
+    seconds: float
+    marks: Mapping[str, Mapping[str, float]]
+
+    @property
+    def rate(self) -> float:
+        """Submissions a minute."""
+        return 60 * len(self.marks) / self.seconds
+
+
+@dataclass(frozen=True)
+class Instant:
+    """How long `check` takes beyond the learner's computing, in milliseconds: a median for each answer tried."""
+
+    milliseconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Over all answers."""
+        return statistics.median(self.milliseconds)
+
+    @property
+    def slowest(self) -> float:
+        """The answer that takes longest to judge."""
+        return max(self.milliseconds)
+
+
+def ways(slug: str) -> tuple[Way, ...]:
+    """What is compared, stock nbgrader first."""
+    scripts = Path(sys.executable).parent
+    autograde = (str(scripts / "nbgrader"), "autograde", slug)
+    autograded = f"autograded/*/{slug}/{slug}.ipynb"
+    return (
+        Way("stock nbgrader autograde", autograde, autograded, stock=True),
+        Way("nbgrader autograde, this course's configuration", autograde, autograded),
+        Way("trainloop grade", (str(scripts / "trainloop"), "grade", slug), ".trainloop/results/*.json"),
+    )
+
+
+def sample(course: Course, slug: str, count: int) -> list[Student]:
+    """`count` submissions that end by themselves, right and wrong by turns, no two of them alike."""
+    released = [cell.id for cell in course.read("release", slug).cells]
+    orderly = [one for one in students(course, slug) if _cells(one, slug) == released]
+    right = [one for one in orderly if one.status == "ok"]
+    wrong = [one for one in orderly if one.status == "wrong"]
+    turns = zip(itertools.cycle(right), itertools.cycle(wrong), strict=False)
+    endless = itertools.chain.from_iterable(turns)
+    return [_variant(one, slug, number) for number, one in enumerate(itertools.islice(endless, count), start=1)]
+
+
+def _cells(student: Student, slug: str) -> list[str]:
+    """The ids of the cells of an ordinary submission; of any other, none."""
+    if list(student.files) != [f"{slug}.ipynb"] or student.status not in ("ok", "wrong"):
+        return []
+    return [cell.id for cell in _notebook(student, slug).cells]
+
+
+def _variant(student: Student, slug: str, number: int) -> Student:
+    """The student under another name, with a remark in the first graded cell that makes the submission its own."""
+    notebook = _notebook(student, slug)
+    answer = next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("solution"))
+    answer.source += f"\n# submission {number}"
+    files = {f"{slug}.ipynb": dump(notebook)}
+    return Student(f"s{number:04}-{student.name}", student.story, files, student.deserves, student.status)
+
+
+def _notebook(student: Student, slug: str) -> NotebookNode:
+    notebook: NotebookNode = nbformat.reads(student.files[f"{slug}.ipynb"].decode(), as_version=4)
+    return notebook
+
+
+def measure(course: Course, slug: str, submissions: list[Student], way: Way, advance: Advance) -> Measured:
+    """Grade the submissions in a course folder of their own.
+
+    Raises:
+        BenchmarkError: the command failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="trainloop-benchmark-") as folder:
+        mine = set_up(course, slug, Path(folder) / "course")
+        for student in submissions:
+            student.hand_in(mine.root / "submitted" / student.name / slug, slug)
+        environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+        if way.stock:
+            (mine.root / CONFIG_NAME).write_text(STOCK_CONFIG, encoding="utf-8")
+            # Without it, `check` in a student's kernel would know the visible checks alone.
+            environment[KEY_VARIABLE] = str(mine.key(slug))
+        seconds = _time(way, mine.root, environment, advance)
+        return Measured(way, seconds, marks(mine, slug))
+
+
+def _time(way: Way, folder: Path, environment: Mapping[str, str], advance: Advance) -> float:
+    log = folder.with_name("log.txt")
+    with log.open("w", encoding="utf-8") as file:
+        started = time.perf_counter()
+        process = subprocess.Popen(way.command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = process.wait(POLL_SECONDS)
+                    break
+                advance(len(list(folder.glob(way.kept))))
+        finally:
+            process.kill()
+        seconds = time.perf_counter() - started
+    if code:
+        end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+        raise BenchmarkError(f"{way.name} ended with status {code}. The end of what it said:\n{end}")
+    return seconds
+
+
+def full_marks(measured: Measured, course: Course, slug: str) -> set[tuple[str, str]]:
+    """The exercises that got every point, as (student, grade cell)."""
+    cells = course.read("source", slug).cells
+    graded = [cell.metadata["nbgrader"] for cell in cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    most = {about["grade_id"]: about["points"] for about in graded}
+    return {(who, cell) for who, row in measured.marks.items() for cell, score in row.items() if score == most[cell]}
+
+
+def compare_marks(measured: list[Measured]) -> None:
+    """Hold our two ways to the same marks. Stock nbgrader gives no part of an exercise's points, so it may differ.
+
+    Raises:
+        BenchmarkError: they differ.
+    """
+    ours = [one for one in measured if not one.way.stock]
+    for one in ours[1:]:
+        if one.marks != ours[0].marks:
+            raise BenchmarkError(f"{one.way.name} and {ours[0].way.name} give different marks.")
+
+
+def measure_checks(course: Course, slug: str, advance: Advance) -> Instant:
+    """Time `check` on the reference and on every named mistake of each exercise.
+
+    What an answer computes is computed before; the observations then only hand it out. What is left is the check.
+    """
+    released = course.read("release", slug)
+    exercises = read(course.text(slug)).exercises.values()
+    times = []
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        shutil.copy(course.visible_key(slug), VISIBLE_NAME)
+        for exercise in exercises:
+            for answer in (exercise.cell.source, *(mistake.code() for mistake in exercise.mistakes)):
+                times.append(_time_check(exercise.name, _computed(released, exercise, answer)))
+                advance(len(times))
+    return Instant(tuple(times))
+
+
+def answers(course: Course, slug: str) -> int:
+    """How many answers `measure_checks` tries."""
+    return sum(1 + len(exercise.mistakes) for exercise in read(course.text(slug)).exercises.values())
+
+
+def _computed(released: NotebookNode, exercise: Exercise, answer: str) -> dict[str, Callable[[], object]]:
+    """The observations of one exercise, each already made: it returns, or raises, what the answer led to."""
+    check = f"check-{exercise.name}"
+    steps = [
+        Step(cell.id, "check" if cell.id == check else "code", answer if cell.id == exercise.name else cell.source)
+        for cell in released.cells
+        if cell.cell_type == "code" and (cell.id == check or not cell.metadata.get("nbgrader", {}).get("grade"))
+    ]
+    seen: dict[str, Callable[[], object]] = {}
+    names: dict[str, object] = {"__name__": "__main__"}
+    for step in sorted(needed(steps, {exercise.name}), key=lambda step: step.kind == "check"):
+        if step.kind == "check":
+            names["check"] = lambda _, observations: seen.update(observations)
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(step.source, step.id, "exec"), names)
+    return {title: _frozen(call) for title, call in seen.items()}
+
+
+def _frozen(call: Callable[[], object]) -> Callable[[], object]:
+    try:
+        value = call()
+    except Exception as error:
+        failure = error
+
+        def fail() -> object:
+            raise failure.with_traceback(None)  # or each call would make the traceback longer
+
+        return fail
+    return lambda: value
+
+
+def _time_check(exercise: str, observations: Mapping[str, Callable[[], object]]) -> float:
+    """The median time of one call of `check`, in milliseconds."""
+
+    def once() -> float:
+        started = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(ChecksFailed):
+            instant.check(exercise, observations)
+        return 1000 * (time.perf_counter() - started)
+
+    once()
+    return statistics.median(once() for _ in range(CALLS))

@@ -1,0 +1,285 @@
+"""The build: what it makes, that it hides what must be hidden, and that it refuses a lesson that does not teach."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat import NotebookNode
+
+from tests.lessons import TEXT, lesson, spoiled
+from trainloop import build as building
+from trainloop.box import Box
+from trainloop.build import Built, build, differences, write
+from trainloop.lesson import Lesson, LessonError, read
+from trainloop.verdict import judge
+
+REAL = Path(__file__).parents[1] / "notebooks" / "2.1-from-linear-to-nonlinear.md"
+RIGHT = "torch.where(x > 0, x, torch.zeros_like(x))"
+ABS = "    return x.abs()\n"
+SLUG = "9.9-tiny"
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    with Box() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def real(box: Box) -> Built:
+    return build(read(REAL), box)
+
+
+@pytest.fixture(scope="module")
+def tiny(box: Box, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(lesson(tmp_path_factory.mktemp("tiny")), box)
+
+
+@pytest.fixture
+def root(tiny: Built, tmp_path: Path) -> Path:
+    """A course in which the tiny lesson is built."""
+    assert sorted(write(tiny, tmp_path)) == sorted(tiny.files)
+    return tmp_path
+
+
+def notebook(built: Built, kind: str) -> NotebookNode:
+    slug = built.lesson.slug
+    return nbformat.reads(built.files[Path(kind, slug, f"{slug}.ipynb")], as_version=4)
+
+
+def released(built: Built) -> str:
+    """All that students get, as text."""
+    return "\n".join(
+        [cell.source for cell in notebook(built, "release").cells]
+        + [text for path, text in built.files.items() if path.parts[0] == "release"]
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ products
+
+
+def test_the_same_text_gives_the_same_bytes(real: Built) -> None:
+    with Box() as other:
+        again = build(read(REAL), other)
+    assert again.files == real.files
+
+
+def test_what_is_made(tiny: Built, real: Built) -> None:
+    for built in (tiny, real):
+        slug = built.lesson.slug
+        assert {str(path) for path in built.files} == {
+            f"source/{slug}/{slug}.ipynb",
+            f"source/{slug}/checks.json",
+            f"release/{slug}/{slug}.ipynb",
+            f"release/{slug}/checks.json",
+            f"solutions/{slug}/{slug}.ipynb",
+            f"solutions/keys/{slug}.json",
+        }
+        for kind in ("source", "release", "solutions"):
+            made = notebook(built, kind)
+            nbformat.validate(made)
+            assert not any(cell.get("outputs") for cell in made.cells)
+
+
+def test_source_and_release_correspond_cell_by_cell(tiny: Built, real: Built) -> None:
+    for built in (tiny, real):
+        source, release = notebook(built, "source").cells, notebook(built, "release").cells
+        ids = [cell.id for cell in source]
+        assert ids == [cell.id for cell in release]
+        assert len(set(ids)) == len(ids)
+        assert [cell.cell_type for cell in source] == [cell.cell_type for cell in release]
+        for name in built.lesson.exercises:
+            assert {name, f"check-{name}"} <= set(ids)
+
+
+def test_nothing_hidden_is_released(tiny: Built, real: Built) -> None:
+    for built in (tiny, real):
+        text = released(built)
+        answers = "\n".join(
+            cell.source for cell in notebook(built, "release").cells if cell.id in built.lesson.exercises
+        )
+        for marker in ("### BEGIN", "### END"):
+            assert marker not in text
+        for exercise in built.lesson.exercises.values():
+            hidden = [check for check in exercise.checks if check.hidden]
+            assert hidden
+            for check in hidden:
+                assert check.title not in text
+                assert check.call not in text and json.dumps(check.call)[1:-1] not in text
+            for mistake in exercise.mistakes:
+                assert mistake.code() not in text and json.dumps(mistake.code())[1:-1] not in text
+            for alternative in exercise.alternatives:
+                assert alternative.code() not in text
+            assert answers.count("raise NotImplementedError()") >= 1
+            for line in building._solution_lines(exercise):
+                assert line not in answers
+
+
+def test_worked_solutions_hold_the_answers_and_no_hidden_check(tiny: Built, real: Built) -> None:
+    for built in (tiny, real):
+        cells = notebook(built, "solutions").cells
+        text = "\n".join(cell.source for cell in cells)
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        assert "### BEGIN" not in text and "NotImplementedError" not in code
+        for exercise in built.lesson.exercises.values():
+            assert building.without_markers(exercise.cell.source) in text
+            assert all(mistake.docstring() in text for mistake in exercise.mistakes)
+            assert all(alternative.code() in text for alternative in exercise.alternatives)
+            assert not any(check.title in text for check in exercise.checks if check.hidden)
+
+
+def test_the_key_of_the_tiny_lesson(tiny: Built) -> None:
+    relu = tiny.key.exercises["relu"]
+    assert [(check.points, check.hidden) for check in relu.checks] == [(2 / 3, False), (2 / 3, False), (2 / 3, True)]
+    assert relu.sentences[0] == "That is the absolute value."
+    shows = [[mistake is not None for mistake in check.mistakes] for check in relu.checks]
+    assert shows == [[False, False, True, True], [True] * 4, [True] * 4]
+    assert judge(relu, {check.title: check.expected for check in relu.checks}).points == 2.0
+    assert len(tiny.key.visible().exercises["relu"].checks) == 2
+
+
+def test_stubs_are_those_of_nbgrader(tiny: Built, real: Built) -> None:
+    """What the build proves about untouched stubs, it proves about what is released."""
+    for built in (tiny, real):
+        for cell in notebook(built, "release").cells:
+            if cell.id in built.lesson.exercises:
+                assert cell.source == building._stub(built.lesson.exercises[cell.id].cell.source)
+
+
+def test_proofs_are_for_the_run_of_the_instructor_alone(tiny: Built) -> None:
+    with_proofs = building.source_notebook(tiny.lesson, proofs=True)
+    proofs = [cell for cell in with_proofs.cells if cell.id.startswith("proof-")]
+    assert len(proofs) == 1 and len(with_proofs.cells) == len(notebook(tiny, "source").cells) + 1
+    assert not any(cell.id.startswith("proof-") for cell in notebook(tiny, "source").cells)
+
+
+# --------------------------------------------------------------------------------------------------------- differences
+
+
+def test_nothing_differs_from_what_was_just_written(tiny: Built, root: Path) -> None:
+    assert differences(tiny, root) == []
+    assert write(tiny, root) == []
+
+
+def test_changed_missing_and_stray_files(tiny: Built, root: Path) -> None:
+    changed = Path("release", SLUG, f"{SLUG}.ipynb")
+    missing = Path("source", SLUG, "checks.json")
+    stray = Path("solutions", SLUG, "notes.txt")
+    (root / changed).write_text((root / changed).read_text().replace("Write it.", "Write that."))
+    (root / missing).unlink()
+    (root / stray).write_text("mine")
+    (root / "source" / SLUG / ".ipynb_checkpoints").mkdir()
+    assert differences(tiny, root) == sorted([changed, missing, stray])
+
+
+def perturbed(text: str, by: float) -> str:
+    """A key with every computed float32 multiplied by 1 + `by`."""
+
+    def walk(node: object) -> object:
+        if isinstance(node, list):
+            return [walk(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if node.get("dtype") == "float32":
+            numbers = np.frombuffer(base64.b64decode(node["data"]), "<f4") * np.float32(1 + by)
+            return node | {"data": base64.b64encode(numbers.astype("<f4").tobytes()).decode()}
+        return {name: walk(item) for name, item in node.items()}
+
+    return json.dumps(walk(json.loads(text)))
+
+
+@pytest.mark.parametrize("part", ["solutions/keys/9.9-tiny.json", "release/9.9-tiny/checks.json"])
+def test_a_key_that_differs_by_rounding_stays(tiny: Built, root: Path, part: str) -> None:
+    path = root / part
+    path.write_text(perturbed(path.read_text(), 2e-7))
+    before = path.read_bytes()
+    assert before != tiny.files[Path(part)].encode()
+    assert write(tiny, root) == []
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("part", ["solutions/keys/9.9-tiny.json", "release/9.9-tiny/checks.json"])
+@pytest.mark.parametrize("damage", ["more", "sentence", "empty"])
+def test_a_key_that_differs_by_more_is_written_anew(tiny: Built, root: Path, part: str, damage: str) -> None:
+    path = root / part
+    text = path.read_text()
+    path.write_text(
+        {"more": perturbed(text, 0.01), "sentence": text.replace("absolute value", "modulus"), "empty": ""}[damage]
+    )
+    assert write(tiny, root) == [Path(part)]
+    assert path.read_text() == tiny.files[Path(part)]
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "message"),
+    [
+        (RIGHT, "x.foo()", '    "keeps what is positive"', 'the reference fails in "keeps what is positive": '),
+        (f"return {RIGHT}", "raise NotImplementedError", '    "keeps what', "the reference fails in"),
+        (f"return {RIGHT}", "return {1, 2}", '    "keeps what', '"keeps what is positive" gives a set, which cannot'),
+        ("torch.tensor([0.5, 3.0])", "torch.zeros(10**8)", '    "keeps what', "a tensor of shape (100000000,)"),
+        (
+            '"keeps what is positive": lambda: relu(torch.tensor([0.5, 3.0]))',
+            '"keeps what is positive": lambda: torch.ones(1)',
+            'check("relu"',
+            'the untouched stub of "relu" scores points',
+        ),
+        (ABS, f"    return {RIGHT}\n", '"""That is the absolute', "this mistake passes every check"),
+        (ABS, "    return x\n", '"""Nothing', 'gets the sentence "That is the absolute value."'),
+        (
+            ABS,
+            f"    return {RIGHT} if x.ndim == 1 else x\n",
+            '"""That is the absolute',
+            "this mistake shows in hidden checks only",
+        ),
+        ("x.clamp(min=0)", "x.clamp(min=0.1)", '"""With clamp', 'loses points: "negative entries become zero"'),
+        ("x.clamp(min=0)", "y", '"""With clamp', "loses points"),
+        (
+            '```python mistake="relu"',
+            '```python judge="relu"\njudges = {"no such": close()}\n```\n\n```python mistake="relu"',
+            "judges =",
+            '"relu" has no check "no such"',
+        ),
+        (
+            '```python mistake="relu"',
+            '```python judge="relu"\ngiven = {"X": {1}}\n```\n\n```python mistake="relu"',
+            "given =",
+            'given "X" is no array',
+        ),
+        (
+            '```python mistake="relu"',
+            '```python judge="relu"\ngiven = 1 / 0\n```\n\n```python mistake="relu"',
+            "given =",
+            "the judge cell fails: ZeroDivisionError",
+        ),
+        ("Write it.", "It works for any number of rows.", '    "any number of rows"', "shows in the release"),
+        (
+            "    ### BEGIN SOLUTION",
+            f"    # return {RIGHT}\n    ### BEGIN SOLUTION",
+            "def relu",
+            "a line of the solution shows in the release: return torch.where",
+        ),
+        (
+            "def relu(x):\n    return x.abs()",
+            "def rleu(x):\n    return x.abs()",
+            '"""That is the absolute',
+            "this mistake gets no name: `relu` is not defined",
+        ),
+    ],
+)
+def test_refused(box: Box, tmp_path: Path, old: str, new: str, at: str, message: str) -> None:
+    text = spoiled(old, new)
+    with pytest.raises(LessonError) as caught:
+        build(lesson(tmp_path, text), box)
+    assert message in caught.value.message
+    assert caught.value.line == text[: text.index(at)].count("\n") + 1
+
+
+def test_a_lesson_that_is_spoiled_nowhere(tiny: Built) -> None:
+    assert isinstance(tiny.lesson, Lesson) and tiny.lesson.path.read_text() == TEXT

@@ -1,0 +1,310 @@
+"""The tests of the tests, on the way that every submission takes, and what is kept of a verdict.
+
+For each exercise of each lesson: the reference is right, the untouched stub scores nothing, each named mistake is
+called by its own sentence, and other right answers are right.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+from tests.conftest import ROOT, Grader
+from tests.sample_class import dump, filled, reference
+from trainloop import grade as grading
+from trainloop.box import Box, Limits
+from trainloop.grade import Graded, Material, Results, grade_folder
+from trainloop.lesson import Exercise, read
+from trainloop.verdict import ExerciseResult
+
+pytestmark = pytest.mark.xdist_group("grade")
+
+LESSONS = {lesson.slug: lesson for lesson in map(read, sorted((ROOT / "notebooks").glob("*.md")))}
+
+
+def every(count: Callable[[Exercise], int]) -> list[Any]:
+    """A parameter set (slug, exercise's name, index) for each of the `count` things that an exercise has."""
+    return [
+        pytest.param(slug, name, index, id=f"{slug.split('-')[0]}-{name}-{index + 1}")
+        for slug, lesson in LESSONS.items()
+        for name, exercise in lesson.exercises.items()
+        for index in range(count(exercise))
+    ]
+
+
+def result(graded: Graded, exercise: str) -> ExerciseResult:
+    return next(one for one in graded.exercises if one.name == exercise)
+
+
+def outputs(notebook: NotebookNode) -> str:
+    """All that a notebook shows below its cells, as one text."""
+    return "\n".join(str(cell.outputs) for cell in notebook.cells if cell.cell_type == "code")
+
+
+def complaints(*exercises: ExerciseResult) -> list[str]:
+    """What is said about the checks that did not pass, to explain a failed test."""
+    checks = [check for exercise in exercises for check in exercise.checks if check.status != "ok"]
+    return [f"{check.title}: {check.status}: {check.sentence} {' '.join(check.detail)}" for check in checks]
+
+
+def answers(slug: str, name: str, answer: str) -> dict[str, str]:
+    """One exercise answered, and the others by the reference where it builds on them: what need not run costs time."""
+    exercises = LESSONS[slug].exercises
+    code = ast.parse("\n".join([answer, exercises[name].check.source]))
+    used = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)}
+    others = {one: exercise for one, exercise in exercises.items() if one != name}
+    builds = any(used.intersection(exercise.defines) for exercise in others.values())
+    return {**(reference(others) if builds else {}), name: answer}
+
+
+# -------------------------------------------------------------------------------------------------------- the lessons
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_the_reference_scores_full(grader: Grader, slug: str) -> None:
+    graded = grader.grade(slug, grader.reference(slug))
+    assert graded.status == "ok", complaints(*graded.exercises)
+    assert graded.points == graded.possible == sum(one.check.points for one in LESSONS[slug].exercises.values()) > 0
+    assert [one.name for one in graded.exercises] == list(LESSONS[slug].exercises)
+    assert graded.notes == ()
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_the_untouched_release_scores_nothing(grader: Grader, slug: str) -> None:
+    graded = grader.grade(slug, {})
+    assert (graded.status, graded.points) == ("missing", 0)
+    assert {one.status for one in graded.exercises} == {"missing"}
+    assert all("ot started yet" in check.sentence for one in graded.exercises for check in one.checks)
+
+
+@pytest.mark.parametrize(("slug", "name", "index"), every(lambda exercise: len(exercise.mistakes)))
+def test_a_mistake_is_called_by_its_own_name(grader: Grader, slug: str, name: str, index: int) -> None:
+    mistake = LESSONS[slug].exercises[name].mistakes[index]
+    exercise = result(grader.grade(slug, answers(slug, name, mistake.code())), name)
+    assert exercise.status == "wrong"
+    assert exercise.points < exercise.possible
+    named = [check for check in exercise.checks if check.mistake == index]
+    assert any(not check.hidden and check.sentence == mistake.docstring() for check in named), complaints(exercise)
+    assert {check.mistake for check in exercise.checks} <= {index, None}
+
+
+@pytest.mark.parametrize(("slug", "name", "index"), every(lambda exercise: len(exercise.alternatives)))
+def test_another_right_answer_scores_full(grader: Grader, slug: str, name: str, index: int) -> None:
+    answer = LESSONS[slug].exercises[name].alternatives[index].code()
+    exercise = result(grader.grade(slug, answers(slug, name, answer)), name)
+    assert (exercise.status, exercise.points) == ("ok", exercise.possible), complaints(exercise)
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_each_check_that_passes_earns_its_part(grader: Grader, slug: str) -> None:
+    """The first mistake of each exercise at once: what it leaves right is paid."""
+    exercises = LESSONS[slug].exercises
+    graded = grader.grade(slug, {name: one.mistakes[0].code() for name, one in exercises.items()})
+    for name, key in grader.material(slug).key.exercises.items():
+        earned = sum(check.points for check in key.checks if check.mistakes[0] is None)
+        assert result(graded, name).points == pytest.approx(earned)
+        assert sum(check.points for check in key.checks) == pytest.approx(key.points)
+    assert 0 < graded.points < graded.possible
+
+
+# --------------------------------------------------------------------------------------- what was done to a submission
+
+
+def changed(grader: Grader, slug: str, change: Callable[[NotebookNode], object]) -> bytes:
+    """A notebook with everything right, and then something done to it."""
+    notebook = nbformat.reads(filled(grader.material(slug).released, grader.reference(slug)).decode(), as_version=4)
+    change(notebook)
+    return dump(notebook)
+
+
+@pytest.fixture
+def slug() -> str:
+    """Any lesson: these tests are about the grader."""
+    return next(iter(LESSONS))
+
+
+def test_a_changed_check_is_marked_and_makes_no_points(grader: Grader, slug: str) -> None:
+    *_, last = LESSONS[slug].exercises
+
+    def rewrite(notebook: NotebookNode) -> None:
+        for cell in notebook.cells:
+            if cell.id == f"check-{last}":
+                cell.source = "pass"
+            if cell.id == last:
+                cell.source = LESSONS[slug].exercises[last].mistakes[0].code()
+
+    graded = grader.grade_bytes(slug, changed(grader, slug, rewrite))
+    assert graded.status == result(graded, last).status == "tampered"
+    assert result(graded, last).points < result(graded, last).possible
+    assert {one.status for one in graded.exercises if one.name != last} == {"ok"}
+    assert any(f"check-{last}" in note for note in graded.notes)
+
+
+def test_an_exercise_that_was_removed_scores_nothing(grader: Grader, slug: str) -> None:
+    *_, last = LESSONS[slug].exercises
+
+    def remove(notebook: NotebookNode) -> None:
+        notebook.cells = [cell for cell in notebook.cells if cell.id != last]
+
+    graded = grader.grade_bytes(slug, changed(grader, slug, remove))
+    assert graded.status == result(graded, last).status == "missing"
+    assert result(graded, last).points == 0
+    assert {one.status for one in graded.exercises if one.name != last} == {"ok"}
+
+
+def test_the_end_of_the_process_costs_one_exercise(grader: Grader, slug: str) -> None:
+    first, *others = LESSONS[slug].exercises
+    graded = grader.grade(slug, {**grader.reference(slug), first: "import os\nos._exit(0)"})
+    assert graded.status == result(graded, first).status == "crashed"
+    assert result(graded, first).points == 0
+    assert {result(graded, name).status for name in others} <= {"ok"}
+
+
+LOUD = """
+import functools, inspect, os, sys
+_out, _seen = sys.stdout, []
+def _words(*args):
+    try:
+        return repr(args)
+    except Exception:  # an object that is half made
+        return "?"
+def _loud(function):
+    @functools.wraps(function)
+    def call(*args, **named):
+        text = "CALLED WITH " + _words(args, named)
+        _seen.append(text)
+        print(text)
+        print(text, file=sys.stderr)
+        _out.write(text)
+        os.write(1, text.encode())
+        return function(*args, **named)
+    return call
+for _name in NAMES:
+    _thing = globals()[_name]
+    if inspect.isclass(_thing):
+        for _method, _function in list(vars(_thing).items()):
+            if inspect.isfunction(_function):
+                setattr(_thing, _method, _loud(_function))
+    elif callable(_thing):
+        globals()[_name] = _loud(_thing)
+print("OUTPUT IS KEPT")
+"""
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_hidden_inputs_are_not_shown_by_code_that_prints_them(grader: Grader, slug: str) -> None:
+    exercises = LESSONS[slug].exercises
+    loud = {name: one.cell.source + LOUD.replace("NAMES", repr(one.defines)) for name, one in exercises.items()}
+    notebook = nbformat.reads(filled(grader.material(slug).released, loud).decode(), as_version=4)
+    notebook.cells.append(new_code_cell("print('AT THE END', _seen)"))
+    graded = grader.grade_bytes(slug, dump(notebook))
+    assert graded.points == graded.possible, complaints(*graded.exercises)
+    shown = outputs(graded.notebook)
+    assert shown.count("OUTPUT IS KEPT") == len(exercises)
+    assert "AT THE END []" in shown
+    assert "CALLED WITH" not in shown
+
+
+# ------------------------------------------------------------------------------------------------------ kept verdicts
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Results:
+    return Results(tmp_path / "results")
+
+
+@pytest.fixture
+def handed_in(grader: Grader, slug: str, tmp_path: Path) -> Path:
+    """The folder of a submission with one exercise done, and so soon graded."""
+    first = next(iter(LESSONS[slug].exercises))
+    folder = tmp_path / "ada" / slug
+    folder.mkdir(parents=True)
+    (folder / f"{slug}.ipynb").write_bytes(
+        filled(grader.material(slug).released, {first: grader.reference(slug)[first]})
+    )
+    return folder
+
+
+class Opened(Exception):
+    """Something was about to run."""
+
+
+def no_box() -> Box:
+    raise Opened
+
+
+def test_a_verdict_is_kept_and_found_again(grader: Grader, slug: str, handed_in: Path, kept: Results) -> None:
+    material = grader.material(slug)
+    first = grade_folder(material, handed_in, lambda: grader.box, kept)
+    assert 0 < first.points < first.possible
+    assert grade_folder(material, handed_in, no_box, kept) == first
+    assert [path.suffix for path in kept.folder.iterdir()] == [".json"]
+    with pytest.raises(Opened):
+        grade_folder(material, handed_in, no_box, kept, afresh=True)
+
+
+def with_other_points(material: Material) -> Material:
+    key = material.key
+    name, exercise = next(iter(key.exercises.items()))
+    first, *others = exercise.checks
+    dearer = replace(exercise, checks=(replace(first, points=first.points + 1), *others))
+    return replace(material, key=replace(key, exercises={**key.exercises, name: dearer}))
+
+
+def test_what_decides_about_a_verdict_makes_a_new_one(
+    grader: Grader, slug: str, handed_in: Path, kept: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    material = grader.material(slug)
+    grade_folder(material, handed_in, lambda: grader.box, kept)
+    with pytest.raises(Opened):
+        grade_folder(with_other_points(material), handed_in, no_box, kept)
+    with pytest.raises(Opened):
+        grade_folder(material, handed_in, no_box, kept, limits=Limits(cell_seconds=19.0))
+    notebook = handed_in / f"{slug}.ipynb"
+    before = notebook.read_bytes()
+    notebook.write_bytes(filled(material.released, {}))
+    with pytest.raises(Opened):
+        grade_folder(material, handed_in, no_box, kept)
+    notebook.write_bytes(before)
+    grade_folder(material, handed_in, no_box, kept)
+    monkeypatch.setattr(grading, "GRADER_VERSION", "0.0.0")
+    with pytest.raises(Opened):
+        grade_folder(material, handed_in, no_box, kept)
+
+
+@pytest.mark.parametrize("damaged", ["", '{"exercises": [', "{}", "[]", '{"exercises": [1]}'])
+def test_a_damaged_result_is_made_again(
+    grader: Grader, slug: str, handed_in: Path, kept: Results, damaged: str
+) -> None:
+    material = grader.material(slug)
+    first = grade_folder(material, handed_in, lambda: grader.box, kept)
+    (path,) = kept.folder.iterdir()
+    path.write_text(damaged)
+    again = grade_folder(material, handed_in, lambda: grader.box, kept)
+    assert again.exercises == first.exercises
+    assert grade_folder(material, handed_in, no_box, kept) == again
+
+
+def test_a_failure_of_the_box_is_nobodys_mark(grader: Grader, slug: str, handed_in: Path, kept: Results) -> None:
+    material = grader.material(slug)
+    graded = grade_folder(material, handed_in, Box, kept)  # it was never opened
+    assert (graded.status, graded.points) == ("grader error", 0)
+    assert {one.status for one in graded.exercises} == {"grader error"}
+    assert all("not your fault" in check.sentence for one in graded.exercises for check in one.checks)
+    assert not kept.folder.exists()
+    assert grade_folder(material, handed_in, lambda: grader.box, kept).points > 0
+
+
+def test_an_exception_is_quoted_with_the_line_of_the_answer(grader: Grader, slug: str) -> None:
+    first = next(iter(LESSONS[slug].exercises))
+    graded = grader.grade(slug, {**grader.reference(slug), first: 'x = 1\n\nraise RuntimeError("my own words")'})
+    sentence = result(graded, first).checks[0].sentence
+    assert "RuntimeError: my own words, line 3: `raise RuntimeError(" in sentence
