@@ -1,8 +1,10 @@
 """How many submissions a minute are graded, by each way there is, and how long a learner waits for a check.
 
-All ways get the same submissions of a real lesson, in temporary course folders with a gradebook of their own and no kept
-verdicts, and each is the command that an instructor types. Its time is the wall time from start to end, imports
-included. The submissions end by themselves, right or wrong: loops without end and broken files would measure time limits.
+All ways get the same submissions of a real lesson, in temporary course folders with a gradebook of their own and no
+kept verdicts. Each is the command that an instructor types; its time is wall time from start to end, imports included.
+The submissions end by themselves, right or wrong: loops without end and broken files would measure time limits.
+Stock nbgrader gets one torch thread, as the others have: with more of them, a busy machine would make it look slower
+than it is.
 """
 
 from __future__ import annotations
@@ -94,8 +96,8 @@ def ways(slug: str) -> tuple[Way, ...]:
     autograde = (str(scripts / "nbgrader"), "autograde", slug)
     autograded = f"autograded/*/{slug}/{slug}.ipynb"
     return (
-        Way("stock nbgrader autograde", autograde, autograded, stock=True),
-        Way("nbgrader autograde, this course's configuration", autograde, autograded),
+        Way("stock nbgrader", autograde, autograded, stock=True),
+        Way("nbgrader, our configuration", autograde, autograded),
         Way("trainloop grade", (str(scripts / "trainloop"), "grade", slug), ".trainloop/results/*.json"),
     )
 
@@ -142,7 +144,8 @@ def measure(course: Course, slug: str, submissions: list[Student], way: Way, adv
         mine = set_up(course, slug, Path(folder) / "course")
         for student in submissions:
             student.hand_in(mine.root / "submitted" / student.name / slug, slug)
-        environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment.pop(KEY_VARIABLE, None)
         if way.stock:
             (mine.root / CONFIG_NAME).write_text(STOCK_CONFIG, encoding="utf-8")
             # Without it, `check` in a student's kernel would know the visible checks alone.

@@ -96,9 +96,10 @@ def _about(slug: str, count: int) -> dict[str, Any]:
 
 def _table(measured: Sequence[Measured], full: Sequence[int], about: dict[str, Any]) -> Table:
     title = f"{about['students']} submissions of {about['lesson']}, {about['cores']} cores, load before {about['load']}"
-    table = Table(title=title, title_justify="left")
+    caption = "full marks: exercises that got all of their points"
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     table.add_column("way")
-    for heading in ("seconds", "a minute", "times stock", "exercises with full marks"):
+    for heading in ("seconds", "a minute", "times stock", "full marks"):
         table.add_column(heading, justify="right")
     for one, right in zip(measured, full, strict=True):
         ratio = one.rate / measured[0].rate

@@ -14,13 +14,14 @@ from typing import Literal
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from trainloop.course import Course
 from trainloop.lesson import Exercise, read
 
 Mark = Literal["full", "part", "none", "not full"]
 Answers = Mapping[str, str]
+HTML = '<script>alert("sasha")</script><img src="x" onerror="alert(1)"><a href="javascript:alert(2)">more</a>'
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,17 @@ def _trouble(slug: str, exercises: Mapping[str, Exercise], released: NotebookNod
         notebook.cells[place].source = notebook.cells[place].source.replace("x.clamp(min=0)", "at_least_zero(x)")
         notebook.cells.insert(place, new_code_cell("def at_least_zero(x):\n    return x.clamp(min=0)"))
 
+    def html(notebook: NotebookNode) -> None:
+        place = next(index for index, cell in enumerate(notebook.cells) if cell.id == one)
+        shown = f"from IPython.display import HTML, display\nprint({HTML!r})\ndisplay(HTML({HTML!r}))\n# {HTML}"
+        notebook.cells[place].source += f"\nprint({HTML!r})  # {HTML}"
+        notebook.cells[place:place] = [new_markdown_cell(HTML), new_code_cell(shown)]
+
     yield Student("kavya", "deleted a check cell", changed(delete), full, "tampered")
     yield Student("liam", "duplicated a cell", changed(duplicate), full, "ok")
     yield Student("quinn", "rewrote a check cell, and its points", changed(rewrite), full, "tampered")
     yield Student("rosa", "a helper function in a cell of her own", changed(helper), full, "ok")
+    yield Student("sasha", "scripts in text, code and output", changed(html), full, "ok")
     whole = filled(released, right)
     none = _all(exercises, "none")
     yield Student("mona", "a file that ends in the middle", {name: whole[: len(whole) // 2]}, none, "missing")

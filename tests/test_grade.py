@@ -25,8 +25,6 @@ from trainloop.grade import Graded, Material, Results, grade_folder
 from trainloop.lesson import Exercise, read
 from trainloop.verdict import ExerciseResult
 
-pytestmark = pytest.mark.xdist_group("grade")
-
 LESSONS = {lesson.slug: lesson for lesson in map(read, sorted((ROOT / "notebooks").glob("*.md")))}
 
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+import warnings
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -325,6 +326,7 @@ def test_no_value_of_a_stranger_stops_a_verdict() -> None:
         {"saw": "stub"},
     ]
     accuracy = rules.accuracy([0, 1, 1], at_least=0.5)
+    warnings.simplefilter("error")
     for theirs in observations:
         for value, ours in zip(values, observations, strict=False):
             hidden, rule = picker.random() < 0.5, picker.choice([rules.close(), rules.close(0, 0), accuracy])

@@ -185,7 +185,7 @@ def check(file: Annotated[Path, typer.Argument(help="Your notebook.", metavar="F
                 f"There is no file {file}. Name your notebook: trainloop check work/<lesson>/<lesson>.ipynb"
             )
         course = Course.find()
-        material = Material.visible(course, course.slug(file.stem))
+        material = Material.visible(course, course.lesson_of(file))
         intake = rebuild(file.read_bytes(), material.base, material.released)
         with console.status("Running your notebook"), Box() as box:
             graded = grade(material, intake, box)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -58,6 +59,25 @@ class Course:
         if len(found) == 1:
             return found[0]
         raise CourseError(f'There is no lesson "{name}". There are: {", ".join(slugs) or "none in notebooks/"}.')
+
+    def lesson_of(self, notebook: Path) -> str:
+        """The slug of the lesson that a learner's notebook belongs to, whatever the file is called now.
+
+        The notebook says it itself; where it does not, the file's name begins with the lesson's number.
+
+        Raises:
+            CourseError: neither names a lesson of this course.
+        """
+        try:
+            said = json.loads(notebook.read_bytes())["metadata"]["trainloop"]["lesson"]
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):
+            said = None
+        if any(said == path.stem for path in self.texts()):
+            return str(said)
+        number = re.match(r"\d+\.\d+", notebook.name)
+        if number is None:
+            raise CourseError(f'Which lesson is "{notebook.name}"? Let its name begin with the lesson\'s number, as 2.1.')
+        return self.slug(number[0])
 
     def text(self, slug: str) -> Path:
         """The lesson as written."""

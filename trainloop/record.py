@@ -15,6 +15,7 @@ import shutil
 import stat
 import warnings
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 
 from trainloop.box import Box
@@ -36,6 +38,7 @@ from trainloop.verdict import IN_WORDS, ExerciseResult
 
 VERDICT = "trainloop"  # the notebook metadata that carries the verdict from one class to the other
 TIMESTAMP = "timestamp.txt"
+MAX_TIMESTAMP = 1_000  # bytes
 
 
 # nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; it has no effect on what is written.
@@ -62,7 +65,8 @@ class SubmissionExporter(NotebookExporter):
         folder, names = Path(filename).parent, resources["nbgrader"]
         course = Course(Path(self.parent.coursedir.root))
         graded = self._grade(course, names["assignment"], folder)
-        _keep_timestamp(folder, Path(self.parent._format_dest(names["assignment"], names["student"])))
+        graded_folder = Path(self.parent._format_dest(names["assignment"], names["student"]))
+        _keep_timestamp(self.parent.coursedir, folder, graded_folder)
         notebook = graded.notebook
         notebook.metadata[VERDICT] = {**notebook.metadata.get(VERDICT, {}), "verdict": _verdict(graded)}
         found = ResourcesDict()
@@ -94,25 +98,35 @@ def _expect_one_notebook_each(converter: Autograde) -> None:
     }
 
 
-def _without_files(coursedir: CourseDirectory) -> CourseDirectory:
-    """The same course folder, from which nbgrader copies no file but notebooks.
+class _Submissions(CourseDirectory):  # type: ignore[misc]  # nbgrader is untyped
+    """The same course folder, with trust in nothing that lies in a submission.
 
-    Nothing else in a submission is ever used, and among it may be a link to a file of ours or a pipe without end.
+    nbgrader copies no file from it: none is ever used, and one may be a link to a file of ours or a pipe without end.
     """
+
+    def get_existing_timestamp(self, dest_path: str) -> datetime | None:
+        """The time of submission, or None where it is missing or cannot be read."""
+        path = Path(dest_path) / TIMESTAMP
+        try:
+            info = path.lstat()
+            if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_TIMESTAMP:
+                return None
+            time: datetime | None = parse_utc(path.read_text(encoding="utf-8").strip())
+        except Exception:  # whatever a stranger's text provokes in the parser of dates
+            return None
+        return time
+
+
+def _without_files(coursedir: CourseDirectory) -> CourseDirectory:
     settings = {name: getattr(coursedir, name) for name in coursedir.trait_names(config=True)}
-    return CourseDirectory(parent=coursedir.parent, **{**settings, "ignore": ["*", ".*"]})
+    return _Submissions(parent=coursedir.parent, **{**settings, "ignore": ["*", ".*"]})
 
 
-def _keep_timestamp(submitted: Path, autograded: Path) -> None:
+def _keep_timestamp(coursedir: CourseDirectory, submitted: Path, autograded: Path) -> None:
     """Copy the time of submission, by which nbgrader sees that a newer one has come in."""
-    source = submitted / TIMESTAMP
-    try:
-        info = source.lstat()
-    except OSError:
-        return
-    if stat.S_ISREG(info.st_mode) and info.st_size < 1_000:
+    if coursedir.get_existing_timestamp(str(submitted)) is not None:
         autograded.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, autograded / TIMESTAMP)
+        shutil.copyfile(submitted / TIMESTAMP, autograded / TIMESTAMP)
 
 
 def _verdict(graded: Graded) -> dict[str, Any]:
@@ -153,7 +167,7 @@ class RecordVerdict(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader is 
 
 
 class SanitizeStudents(SanitizeHTML):
-    """Makes what students wrote inert in HTML. The lesson's own Markdown is ours, and sanitising would spoil its math."""
+    """Makes what students wrote inert in HTML. The lesson's own Markdown is ours; sanitising would spoil its math."""
 
     def preprocess_cell(
         self, cell: NotebookNode, resources: ResourcesDict, cell_index: int
@@ -190,6 +204,14 @@ def check_gradebook(course: Course, material: Material) -> None:
         raise CourseError(f"The gradebook's {slug} has other exercises or points than the lesson. {again}")
 
 
+class _Autograde(Autograde):  # type: ignore[misc]  # nbgrader is untyped
+    """nbgrader's converter, which also begins where no folder at all holds a notebook."""
+
+    def init_notebooks(self) -> None:
+        """Called by nbgrader to list what there is to convert."""
+        _expect_one_notebook_each(self)
+
+
 def record_class(course: Course, slug: str) -> None:
     """Write the verdicts on all submissions of a lesson into the gradebook, by nbgrader's own converter.
 
@@ -198,7 +220,7 @@ def record_class(course: Course, slug: str) -> None:
     """
     directory = course.directory(slug)
     config = course.config()
-    converter = Autograde(coursedir=directory, config=config)
+    converter = _Autograde(coursedir=directory, config=config)
     converter.force = True
     converter.log.setLevel("ERROR")
     try:

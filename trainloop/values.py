@@ -300,9 +300,9 @@ def same_value(a: Json, b: Json, rtol: float, atol: float) -> bool:
         x, y = array(a), array(b)
         if x.dtype.kind != "f":
             return bool(np.array_equal(x, y))
-        return bool(np.allclose(x.astype(np.float64), y.astype(np.float64), rtol=rtol, atol=atol, equal_nan=True))
+        return _are_close(x.astype(np.float64), y.astype(np.float64), rtol, atol)
     if a.get("type") == "float":
-        return bool(np.isclose(number(a), number(b), rtol=rtol, atol=atol, equal_nan=True))
+        return _are_close(number(a), number(b), rtol, atol)
     if a.get("type") in ("list", "tuple"):
         pairs = list(zip(a["items"], b["items"], strict=False))
         return len(a["items"]) == len(b["items"]) and all(same_value(x, y, rtol, atol) for x, y in pairs)
@@ -310,6 +310,11 @@ def same_value(a: Json, b: Json, rtol: float, atol: float) -> bool:
         left, right = dict(a["items"]), dict(b["items"])
         return left.keys() == right.keys() and all(same_value(left[k], right[k], rtol, atol) for k in left)
     return a.get("data") == b.get("data") and a.get("name") == b.get("name")
+
+
+def _are_close(x: Array | float, y: Array | float, rtol: float, atol: float) -> bool:
+    with np.errstate(over="ignore"):  # between the largest numbers of either sign
+        return bool(np.allclose(x, y, rtol=rtol, atol=atol, equal_nan=True))
 
 
 def seal(value: Json, salt: str) -> Json:
