@@ -44,7 +44,7 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (BoxError, CourseError, KeyFileError, LabError, LessonError) as error:
-        errors.print(str(error), style="red", markup=False, highlight=False)
+        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 
@@ -91,7 +91,7 @@ def build(
         texts = [read(course.text(slug)) for slug in _slugs(course, lessons)]
         refused = [error for lesson in texts for error in lint(lesson)]
         for error in refused:
-            errors.print(str(error), style="red", markup=False, highlight=False)
+            errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         if refused:
             raise typer.Exit(1)
         drifted = False
@@ -128,7 +128,7 @@ def run(lessons: Lessons = None) -> None:
             slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in done.slowest[:3])
             console.print(f"{slug}: {done.seconds:.1f} s; slowest cells: {slowest}", highlight=False)
             for fault in done.faults:
-                errors.print(f"{slug}: {fault}", style="red", markup=False, highlight=False)
+                errors.print(f"{slug}: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
             failed = failed or bool(done.faults)
         if failed:
             raise typer.Exit(1)

@@ -76,7 +76,10 @@ class Course:
             return str(said)
         number = re.match(r"\d+\.\d+", notebook.name)
         if number is None:
-            raise CourseError(f'Which lesson is "{notebook.name}"? Let its name begin with the lesson\'s number, as 2.1.')
+            raise CourseError(
+                f'"{notebook.name}" is not a notebook of this course, as far as one can see. '
+                "Name a lesson's notebook, or let the file's name begin with the lesson's number, as in 2.1.ipynb."
+            )
         return self.slug(number[0])
 
     def text(self, slug: str) -> Path:

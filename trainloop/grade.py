@@ -267,11 +267,11 @@ def grade_folder(
     `open_box` is called only where something must run; the box should have these `limits`.
 
     Raises:
-        CourseError: there is no such folder.
+        CourseError: there is no such folder, or the two notebooks of the material do not belong together.
     """
     try:
         intake = take(folder, material.slug, material.base, material.released)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise CourseError(str(error)) from None
     name = kept.name(material, intake, limits)
     known = None if afresh else kept.get(name)

@@ -182,7 +182,7 @@ def _describe(check: CheckKey, observation: Json) -> tuple[str, list[str]]:
     """The fact about a wrong observation in a sentence, and lines that show it."""
     called = [] if check.hidden else [f"Called:   {check.call}"]
     if observation["saw"] in ("raised", "missing"):
-        return _describe_error(observation), called
+        return _describe_error(observation, check.hidden), called
     value, expected = observation["value"], check.expected["value"]
     if check.rule["rule"] == "accuracy":
         return _describe_accuracy(check.rule, observation), called
@@ -192,7 +192,9 @@ def _describe(check: CheckKey, observation: Json) -> tuple[str, list[str]]:
     return fact, [*called, f"Yours:    {show(value)}", f"Expected: {show(expected)}"]
 
 
-def _describe_error(observation: Json) -> str:
+def _describe_error(observation: Json, hidden: bool) -> str:
+    if hidden:  # its message may quote what a hidden check handed in
+        return f"It stopped with {observation['type']}."
     place = f" (line {observation['line']} of the cell: `{observation['code']}`)" if observation["line"] else ""
     message = f": {observation['message']}" if observation["message"] else ""
     if observation["type"] == "TooLarge":
