@@ -183,15 +183,15 @@ def full_marks(measured: Measured, course: Course, slug: str) -> set[tuple[str, 
 
 
 def compare_marks(measured: list[Measured]) -> None:
-    """Hold our two ways to the same marks. Stock nbgrader gives no part of an exercise's points, so it may differ.
+    """Hold our two ways to the same marks.
 
     Raises:
         BenchmarkError: they differ.
     """
-    ours = [one for one in measured if not one.way.stock]
-    for one in ours[1:]:
-        if one.marks != ours[0].marks:
-            raise BenchmarkError(f"{one.way.name} and {ours[0].way.name} give different marks.")
+    first, *others = [one for one in measured if not one.way.stock]
+    for one in others:
+        if one.marks != first.marks:
+            raise BenchmarkError(f"{one.way.name} and {first.way.name} give different marks.")
 
 
 def measure_checks(course: Course, slug: str, advance: Advance) -> Instant:

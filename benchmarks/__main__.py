@@ -62,8 +62,12 @@ def _run(count: int, output: Path | None, lesson: str) -> None:
         with _progress(way.name, count) as advance:
             measured.append(measure(course, slug, submissions, way, advance))
     compare_marks(measured)
-    full = [len(full_marks(one, course, slug)) for one in measured]
+    right = [full_marks(one, course, slug) for one in measured]
+    full = [len(one) for one in right]
     console.print(_table(measured, full, about))
+    for student, cell in sorted(right[0] ^ right[-1]):
+        which = "Only stock nbgrader gives" if (student, cell) in right[0] else "Stock nbgrader does not give"
+        console.print(f"{which} {student} full marks for {cell}.", highlight=False)
     console.print(
         f"An instant check: {instant.median:.1f} ms beyond the learner's own computing (median over "
         f"{len(instant.milliseconds)} answers), {instant.slowest:.1f} ms for the slowest; bound {BOUND_MS:.0f} ms."

@@ -1,0 +1,315 @@
+"""The command line: what it prints, what it refuses in one sentence, and that a refusal changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+from typer.testing import CliRunner, Result
+
+from tests import sample_class
+from trainloop.cli import app
+from trainloop.course import Course
+from trainloop.lesson import read
+
+COMMANDS = ("build", "run", "grade", "check", "lab", "demo")
+Tree = dict[str, str]
+
+
+def trainloop(folder: Path, *words: str) -> Result:
+    """Run a command in `folder`."""
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(folder)
+        return CliRunner().invoke(app, list(words))
+
+
+def tree(folder: Path) -> Tree:
+    """Every file by its path, with a digest of its bytes."""
+    files = (path for path in sorted(folder.rglob("*")) if not path.is_dir())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def words(result: Result) -> str:
+    return " ".join(result.output.split())
+
+
+def refused(result: Result, sentence: str) -> None:
+    """The command ended with this said, in few words, and in no other way."""
+    assert result.exit_code != 0
+    assert sentence in words(result), result.output
+    assert "Traceback" not in result.output
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    assert len(words(result)) < 600
+
+
+@pytest.fixture
+def slug(own_course: Course) -> str:
+    return own_course.slug("2.1")
+
+
+def handed_in(course: Course, slug: str, student: str = "ada") -> Path:
+    """A submission of the released notebook as it is."""
+    folder = course.root / "submitted" / student / slug
+    folder.mkdir(parents=True)
+    (folder / f"{slug}.ipynb").write_bytes(course.notebook("release", slug).read_bytes())
+    return folder
+
+
+# ---------------------------------------------------------------------------------------------------------------- help
+
+
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    result = trainloop(tmp_path, "--help")
+    assert result.exit_code == 0
+    assert all(command in result.output for command in COMMANDS)
+    assert words(trainloop(tmp_path)) == words(result)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_says_what_it_does(tmp_path: Path, command: str) -> None:
+    result = trainloop(tmp_path, command, "--help")
+    assert result.exit_code == 0
+    assert f"Usage: trainloop {command}" in words(result) or f" {command} " in words(result)
+    assert (app_help(command)) in words(result)
+
+
+def app_help(command: str) -> str:
+    """The first sentence of a command's docstring."""
+    (found,) = [one.callback for one in app.registered_commands if one.callback and one.callback.__name__ == command]
+    return (found.__doc__ or "").split(".")[0]
+
+
+def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
+    refused(trainloop(tmp_path, "marks"), "No such command")
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize("command", [("build",), ("run",), ("grade", "2.1"), ("lab",), ("demo",)], ids=" ".join)
+def test_outside_of_a_course(tmp_path: Path, command: tuple[str, ...]) -> None:
+    refused(trainloop(tmp_path, *command), "No nbgrader_config.py in")
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("command", ["build", "run", "grade", "lab"])
+def test_a_lesson_that_there_is_not(own_course: Course, slug: str, command: str) -> None:
+    before = tree(own_course.root)
+    refused(trainloop(own_course.root, command, "9.9"), f'There is no lesson "9.9". There are: {slug}')
+    assert tree(own_course.root) == before
+
+
+def no_source(course: Course, slug: str) -> None:
+    course.notebook("source", slug).unlink()
+
+
+def no_release(course: Course, slug: str) -> None:
+    course.notebook("release", slug).unlink()
+
+
+def no_key(course: Course, slug: str) -> None:
+    course.key(slug).unlink()
+
+
+def damaged_source(course: Course, slug: str) -> None:
+    course.notebook("source", slug).write_text('{"cells": [')
+
+
+def damaged_key(course: Course, slug: str) -> None:
+    course.key(slug).write_text('{"version": 1}')
+
+
+def foreign_source(course: Course, slug: str) -> None:
+    """A source notebook that the release was not made from."""
+    notebook = course.read("source", slug)
+    del notebook.cells[-1]
+    nbformat.write(notebook, course.notebook("source", slug))
+
+
+def gradebook(course: Course, slug: str) -> Gradebook:
+    return Gradebook(course.directory(slug).db_url, "training-loop")
+
+
+def right_gradebook(course: Course, slug: str) -> None:
+    with gradebook(course, slug) as book:
+        book.add_assignment(slug)
+        book.add_notebook(slug, slug)
+        for name, exercise in read(course.text(slug)).exercises.items():
+            book.add_grade_cell(f"check-{name}", slug, slug, max_score=exercise.check.points, cell_type="code")
+
+
+def other_course(course: Course, slug: str) -> None:
+    with gradebook(course, slug) as book:
+        book.add_assignment("ps1")
+
+
+def other_points(course: Course, slug: str) -> None:
+    right_gradebook(course, slug)
+    with gradebook(course, slug) as book:
+        book.find_notebook(slug, slug).grade_cells[0].max_score += 1
+        book.db.commit()
+
+
+def no_database(course: Course, slug: str) -> None:
+    (course.root / "gradebook.db").write_text("not a database, but long enough to be looked at " * 100)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (no_source, "is not built: there is no"),
+        (no_release, "is not built: there is no"),
+        (no_key, "Build the lesson first: trainloop build"),
+        (damaged_source, "cannot be read"),
+        (damaged_key, "is damaged"),
+        (foreign_source, "Build the lesson again"),
+        (lambda course, slug: None, "There is no gradebook yet"),
+        (other_course, "It knows ps1; is it from another course?"),
+        (other_points, "has other exercises or points than the lesson"),
+        (no_database, "The gradebook cannot be read"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_grade_refuses_what_is_amiss(
+    own_course: Course, slug: str, spoil: Callable[[Course, str], None], sentence: str
+) -> None:
+    handed_in(own_course, slug)
+    if spoil is foreign_source:  # seen only when a submission is taken in
+        right_gradebook(own_course, slug)
+    spoil(own_course, slug)
+    before = tree(own_course.root)
+    refused(trainloop(own_course.root, "grade", "2.1"), sentence)
+    assert tree(own_course.root) == before
+
+
+def test_grade_without_submissions(own_course: Course, slug: str) -> None:
+    before = tree(own_course.root)
+    refused(trainloop(own_course.root, "grade", "2.1"), "submitted. Collect submissions into")
+    (own_course.root / "submitted" / "ada" / "ps1").mkdir(parents=True)
+    refused(trainloop(own_course.root, "grade", "2.1"), f"Nobody has handed in {slug}")
+    assert tree(own_course.root) == before
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "many"])
+def test_grade_with_a_number_of_workers_that_is_none(own_course: Course, workers: str) -> None:
+    refused(trainloop(own_course.root, "grade", "2.1", "--workers", workers), "--workers")
+
+
+def test_run_of_a_lesson_that_is_not_built(own_course: Course, slug: str) -> None:
+    no_source(own_course, slug)
+    refused(trainloop(own_course.root, "run"), "is not built: there is no")
+
+
+def test_a_lesson_text_that_cannot_be_understood(own_course: Course, slug: str) -> None:
+    path = own_course.text(slug)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines.append('```python check="nobody"\n1 +\n```')
+    path.write_text("\n".join(lines), encoding="utf-8")
+    before = tree(own_course.root)
+    for command in ("build", "run"):
+        refused(trainloop(own_course.root, command, "2.1"), f"{slug}.md:{len(lines) + 1}:")
+    assert tree(own_course.root) == before
+
+
+def test_demo_into_a_folder_that_is_there(own_course: Course, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "mine.txt").write_text("mine")
+    refused(trainloop(own_course.root, "demo", "--folder", str(there)), "exists already. Name a folder that does not")
+    assert [path.name for path in there.iterdir()] == ["mine.txt"]
+
+
+def test_demo_without_the_sample_class(own_course: Course, tmp_path: Path) -> None:
+    (own_course.root / "tests" / "sample_class.py").unlink()
+    result = trainloop(own_course.root, "demo", "--folder", str(tmp_path / "demo"))
+    refused(result, "There are no sample submissions")
+
+
+# --------------------------------------------------------------------------------------------------------------- check
+
+
+@pytest.mark.parametrize("name", ["there is none.ipynb", "."])
+def test_check_of_a_file_that_there_is_not(own_course: Course, name: str) -> None:
+    refused(trainloop(own_course.root, "check", name), f"There is no file {name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("2.1.ipynb", "My answers are in my notebook.", "not a notebook"),
+        ("2.1.ipynb", "", "The notebook is empty"),
+        ("2.1-mine.ipynb", '{"cells": [', "ends in the middle"),
+        ("2.1.ipynb", '{"cells": []}', "The notebook has no cells"),
+        ("2.1.ipynb", "[1, 2]", "The file is not a notebook"),
+        ("essay.txt", "My answers are in my notebook.", '"essay.txt" is not a notebook of this course'),
+        ("essay.ipynb", '{"metadata": {"trainloop": {"lesson": "ps1"}}}', "is not a notebook of this course"),
+        ("7.7.ipynb", "{}", 'There is no lesson "7.7"'),
+    ],
+)
+def test_check_of_a_file_that_is_no_notebook(own_course: Course, name: str, text: str, sentence: str) -> None:
+    (own_course.root / name).write_text(text)
+    before = tree(own_course.root)
+    result = trainloop(own_course.root, "check", name)
+    assert result.exit_code == 1
+    assert sentence in words(result)
+    assert "Traceback" not in result.output
+    assert isinstance(result.exception, SystemExit)
+    assert tree(own_course.root) == before
+
+
+def solved(course: Course, slug: str, count: int | None = None) -> bytes:
+    """The released notebook with the first `count` exercises solved, or all."""
+    reference = sample_class.reference(read(course.text(slug)).exercises)
+    return sample_class.filled(course.read("release", slug), dict(list(reference.items())[:count]))
+
+
+def visible(course: Course, slug: str) -> dict[str, float]:
+    """What the checks in plain sight are worth, exercise by exercise."""
+    key = json.loads(course.visible_key(slug).read_text(encoding="utf-8"))
+    return {one["name"]: sum(check["points"] for check in one["checks"]) for one in key["exercises"]}
+
+
+def score(points: float) -> str:
+    return f"{points:.2f}".rstrip("0").rstrip(".")
+
+
+@pytest.mark.parametrize("name", ["work/{slug}/{slug}.ipynb", "{slug} (2).ipynb", "home.ipynb"])
+def test_check_of_a_solved_notebook(own_course: Course, slug: str, name: str) -> None:
+    """A learner has no hidden part: neither source/ nor solutions/."""
+    data = solved(own_course, slug)
+    path = own_course.root / name.format(slug=slug)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    for kind in ("source", "solutions"):
+        (own_course.root / kind).rename(own_course.root / f"no-{kind}")
+    before = tree(own_course.root)
+    result = trainloop(path.parent, "check", path.name)
+    possible = sum(visible(own_course, slug).values())
+    assert f"{score(possible)} of {score(possible)} points in the checks that you can see." in words(result)
+    assert result.exit_code == 0
+    assert "FAIL" not in result.output
+    assert tree(own_course.root) == before
+
+
+def test_check_of_a_half_solved_notebook(own_course: Course, slug: str) -> None:
+    exercises = read(own_course.text(slug)).exercises
+    first, second = list(exercises)[:2]
+    mistake = exercises[second].mistakes[0]
+    notebook = nbformat.reads(solved(own_course, slug, 1).decode(), as_version=4)
+    next(cell for cell in notebook.cells if cell.id == second).source = mistake.code()
+    path = own_course.root / f"{slug}.ipynb"
+    path.write_bytes(sample_class.dump(notebook))
+    result = trainloop(own_course.root, "check", path.name)
+    assert result.exit_code == 1
+    said = words(result)
+    assert f"All checks of `{first}` passed." in said
+    assert f"All checks of `{second}` passed." not in said
+    assert mistake.docstring() in said
+    assert "ot started yet" in said
+    assert all(exercise.title in said for exercise in exercises.values())
+    assert f"of {score(sum(visible(own_course, slug).values()))} points" in said
