@@ -4,11 +4,12 @@ A lesson imports three things from here: `check`, the instant answer to an exerc
 figure into the notebook together with its description in words; and, in hidden checks, `given`.
 The rest follows the data, one module a station, each importing only from stations before it:
 
+    values                  what crosses from a student's process: plain arrays and JSON
+    rules, key, verdict     compared with the reference and the named mistakes
+    instant, plots          what a lesson imports
+    worker, box, needs      run cells in another process, and only those that are needed
     lesson, lint, build     lesson text  -> notebooks and keys
     intake                  a submission -> a notebook that we trust in everything but the answers
-    needs, box, worker      run its cells in another process
-    values                  what crosses back: plain arrays and JSON
-    rules, key, verdict     compared with the reference and the named mistakes
     grade, record, report   marks, gradebook, feedback, the class table
     lab, demo, cli          what people type
 """

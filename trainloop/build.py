@@ -238,7 +238,8 @@ def dump(notebook: NotebookNode) -> str:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nbformat.validate(plain)
-    return json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    # nbgrader's own layout, so that its generate_assignment writes the release to the same bytes.
+    return str(nbformat.writes(plain)) + "\n"
 
 
 def _refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:

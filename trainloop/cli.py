@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -234,6 +235,6 @@ def demo(
         with _progress("Feedback", len(graded)) as advance:
             pages = feedback(class_course, slug, list(graded), advance)
         console.print(f"Feedback pages: {pages}/<student>/{slug}/{slug}.html", highlight=False, soft_wrap=True)
-        console.print(
-            f"Look around with nbgrader: cd {class_course.root} && jupyter lab", highlight=False, soft_wrap=True
-        )
+        jupyter = Path(sys.executable).parent / "jupyter"
+        look = f"Look around with nbgrader: cd {class_course.root} && {jupyter} lab"
+        console.print(look, highlight=False, soft_wrap=True)

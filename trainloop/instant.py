@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ def check(exercise: str, observations: Mapping[str, Callable[[], object]]) -> No
         ChecksFailed: at least one check failed. All have been made and printed by then.
     """
     try:
-        key = Key.load(_key_path()).exercises.get(exercise)
+        key = _key().exercises.get(exercise)
     except KeyFileError as error:
         raise ChecksFailed(str(error)) from None
     if key is None:
@@ -60,7 +61,7 @@ def given(name: str) -> torch.Tensor:
     Raises:
         KeyError: the key has no such array, as on a learner's machine.
     """
-    value = Key.load(_key_path()).given[name]
+    value = _key().given[name]
     return torch.from_numpy(values.array(value).copy())
 
 
@@ -77,6 +78,17 @@ def _lines(one: CheckResult) -> list[str]:
         return [f"  ok    {one.title}"]
     sentence = textwrap.wrap(one.sentence, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
     return [f"  FAIL  {one.title}", *(" " * 8 + line for line in [*sentence, *(part[:400] for part in one.detail)])]
+
+
+def _key() -> Key:
+    path = _key_path()
+    return _load(path.resolve(), path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, changed: int) -> Key:
+    """A key, read again only when the file has `changed`: a check should answer at once."""
+    return Key.load(path)
 
 
 def _key_path() -> Path:

@@ -49,5 +49,7 @@ def notebook_report(graded: Graded) -> str:
     """All messages on one notebook, and the score."""
     parts = [f"{one.title}\n{render(one)}" for one in graded.exercises]
     notes = [f"Note: {note}" for note in graded.notes]
-    total = f"{number(graded.points)} of {number(graded.possible)} points in the checks that you can see."
+    # An exercise is worth its hidden checks, too; they are not in a learner's key.
+    possible = sum(check.possible for one in graded.exercises for check in one.checks)
+    total = f"{number(graded.points)} of {number(possible)} points in the checks that you can see."
     return "\n\n".join([*notes, *parts, total])
