@@ -24,6 +24,9 @@ from trainloop.demo import set_up
 from trainloop.grade import Material, grade_class, grade_folder, results, submissions
 from trainloop.record import check_gradebook, marks, record_class
 
+# nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.record`.
+pytestmark = pytest.mark.filterwarnings("ignore:Object of type:sqlalchemy.exc.SAWarning")
+
 # Those whose submissions are out of order, one with mistakes, one with everything right.
 CLASS = ("ada", "grace", "jonas", "kavya", "learner-01", "liam", "mona", "otto", "pia", "quinn")
 SCRIPTS = Path(sys.executable).parent
