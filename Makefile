@@ -16,7 +16,7 @@ demo: $(READY)  ## Release a real lesson, grade a class of sample submissions, w
 	$(RUN) trainloop demo $(ARGS)
 
 test: $(READY)  ## Run all tests
-	$(RUN) pytest -n 2 --dist loadgroup $(ARGS)
+	$(RUN) pytest -n 2 --dist loadfile $(ARGS)
 
 lab: $(READY)  ## Open your own working copy of the lessons in JupyterLab
 	$(RUN) trainloop lab $(ARGS)

@@ -201,7 +201,7 @@ def test_html_is_inert_wherever_nbgrader_shows_a_notebook(course: Course) -> Non
     """In the formgrader too: every page is made with this course's configuration."""
     answer = new_markdown_cell(sample_class.HTML, metadata={"nbgrader": {"solution": True, "grade": True}})
     output = new_output("display_data", {"text/html": sample_class.HTML})
-    exporter = HTMLExporter(config=course.config())
+    exporter = HTMLExporter(config=course.config())  # type: ignore[no-untyped-call]
     empty, _ = exporter.from_notebook_node(new_notebook())
     page, _ = exporter.from_notebook_node(new_notebook(cells=[answer, new_code_cell("", outputs=[output])]))
     assert len(active(sample_class.HTML)) == 3
