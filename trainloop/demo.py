@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,10 +47,10 @@ def hand_in(course: Course, mine: Course, slug: str) -> list[str]:
     path = course.root / "tests" / "sample_class.py"
     if not path.is_file():
         raise CourseError(f"There are no sample submissions: {path} is missing. Run the demonstration in a clone.")
-    samples = _load(path)
-    for student in samples.students(course, slug):
+    students = _load(path).students(course, slug)
+    for student in students:
         student.hand_in(mine.root / "submitted" / student.name / slug, slug)
-    return [student.name for student in samples.students(course, slug)]
+    return [student.name for student in students]
 
 
 def feedback(mine: Course, slug: str, students: Sequence[str], done: Callable[[], None] = lambda: None) -> Path:
@@ -72,8 +73,6 @@ def _api(mine: Course, slug: str) -> NbGraderAPI:
 
 
 def _load(path: Path) -> ModuleType:
-    import sys
-
     spec = importlib.util.spec_from_file_location("sample_class", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
