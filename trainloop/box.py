@@ -2,11 +2,10 @@
 
 The process is preloaded once and forks for each job, see `worker`. All clocks are kept here, on the trusted side, and
 all that comes back is bytes from a stranger: cut to size, checked field by field, ignored where it is anything else.
+How far the process is shut off from the machine is a level of `isolation`.
 
 When a cell runs out of time, crashes or exhausts memory, its process is ended with everything that it started, and the
 job begins again in a fresh one with that cell left out, so that the exercises after it are still graded.
-
-For now the process is an ordinary one with limits. What makes it less than ordinary belongs into `_spawn`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -23,20 +23,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
-from trainloop import values
+from trainloop import isolation, values
+from trainloop.isolation import Level, Usage
 from trainloop.values import Json
 
 Status: TypeAlias = Literal["ok", "error", "timeout", "out of memory", "crashed", "not run"]
-Ending: TypeAlias = Literal["done", "timeout", "ended"]
+Ending: TypeAlias = Literal["done", "timeout", "ended", "memory", "processes"]
 
 START_SECONDS = 120.0  # for a process to load torch, on a busy machine
 GRACE_SECONDS = 1.0  # for a process whose reports have stopped to die by itself, so that we learn what of
+WATCH_SECONDS = 0.05  # between two looks at what the processes of a submission use
 MEMORY_EXIT = 137  # what a worker exits with that has no memory left to go on
 MAX_OUTPUTS = 1_000  # of one cell
 MAX_CHECKS = 500  # in one check cell
@@ -62,7 +64,10 @@ class Limits:
 
     cell_seconds: float = 20.0  # wall time of one code cell, or of one observation
     total_seconds: float = 180.0  # wall time of the whole submission, re-runs included
-    memory_bytes: int = 4 * 2**30  # address space; torch does not load below 1 GB
+    memory_bytes: int = 2 * 2**30  # resident, of all its processes; address space of each: torch needs 1 GB to load
+    processes: int = 128  # at a time, threads included
+    open_files: int = 256  # of each process
+    disk_bytes: int = 256 * 2**20  # of all files together; they lie in memory, on top of `memory_bytes`
     output_chars: int = 20_000  # text kept of one cell's output
     figures: int = 16  # images kept of one cell's output
     figure_bytes: int = 1_000_000  # of one PNG image; a larger one is not kept
@@ -93,6 +98,7 @@ class StepResult:
     outputs: list[Json] = field(default_factory=list)
     error: Json | None = None
     checks: dict[str, dict[str, Json]] = field(default_factory=dict)
+    reason: str = ""  # a sentence, where the status does not say it all
 
 
 class Box:
@@ -100,16 +106,24 @@ class Box:
 
     Args:
         limits: for each job.
+        level: of isolation; None for the strongest that works here.
         once: start a process for each job rather than fork a preloaded one. Only Linux forks safely.
+
+    Attributes:
+        level: of isolation that the box has.
 
     Raises:
         BoxError: on a system without processes as the box needs them, or if the worker does not start.
+        IsolationError: the level does not work here.
     """
 
-    def __init__(self, limits: Limits = Limits(), once: bool = sys.platform != "linux") -> None:
+    def __init__(
+        self, limits: Limits = Limits(), level: Level | None = None, once: bool = sys.platform != "linux"
+    ) -> None:
         if os.name != "posix":
             raise BoxError("Cells are run in a process of their own on Linux and macOS only. On Windows use WSL.")
         self.limits = limits
+        self.level: Level = isolation.choose("limits" if once and level is None else level)
         self._once = once
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._host: _Host | None = None
@@ -151,7 +165,7 @@ class Box:
     def _start(self) -> _Host:
         assert self._folder is not None
         if self._host is None:
-            self._host = _FreshProcesses() if self._once else _Forks(self._folder.name)
+            self._host = _FreshProcesses() if self._once else _Forks(self._folder.name, self.level)
         return self._host
 
     def _attempt(self, progress: _Progress, steps: Sequence[Step]) -> None:
@@ -159,18 +173,20 @@ class Box:
         host = self._start()
         folder = tempfile.TemporaryDirectory(dir=self._folder.name, ignore_cleanup_errors=True)
         reports, writer = os.pipe()
+        portions = _Portions(progress.job, steps, self.limits)
         try:
             try:
-                with _job_file(progress.job, steps, self.limits) as file:
-                    host.begin(file.fileno(), writer, folder.name)
+                host.begin(portions.reader(), writer, folder.name)
             finally:
                 os.close(writer)
+                portions.close_reader()
             attempt = _Attempt(progress, steps)
-            ending = attempt.follow(reports)
+            ending = attempt.follow(reports, portions, lambda: host.usage(self.limits.memory_bytes))
             code = host.end(GRACE_SECONDS if ending == "ended" else 0.0)
             attempt.settle(ending, code)
         finally:
             os.close(reports)
+            portions.close()
             _remove(folder)
 
 
@@ -179,14 +195,50 @@ def _remove(folder: tempfile.TemporaryDirectory[str]) -> None:
         folder.cleanup()
 
 
-def _job_file(job: Job, steps: Sequence[Step], limits: Limits) -> IO[bytes]:
-    """The job as an unnamed file: the reader may take its time, and nobody waits for it."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
-    given = dict(job.given)
-    content = {"steps": [asdict(step) for step in steps], "given": given, "limits": asdict(limits)}
-    file.write(json.dumps(content).encode())
-    file.seek(0)
-    return file
+class _Portions:
+    """Hands a job to its process bit by bit: what a check does is not there while the cells before it run.
+
+    A portion is an unnamed file, sent as a descriptor: the reader may take its time, and nobody waits for it.
+    """
+
+    def __init__(self, job: Job, steps: Sequence[Step], limits: Limits) -> None:
+        runs = [list(run) for _, run in itertools.groupby(steps, key=lambda step: step.kind)]
+        self._ahead = [(run, dict(job.given) if run[0].kind == "check" else {}) for run in runs]
+        self._limits = limits
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._last = ""
+        self.send_next()
+
+    def reader(self) -> int:
+        """The descriptor of the end that the process reads from."""
+        return self._theirs.fileno()
+
+    def ends_with(self, step: str) -> bool:
+        """Whether `step` is the last of what has been sent."""
+        return step == self._last
+
+    def send_next(self) -> None:
+        """Send a portion, if one is left."""
+        if not self._ahead:
+            return
+        steps, given = self._ahead.pop(0)
+        content = {"steps": [asdict(step) for step in steps], "given": given, "limits": asdict(self._limits)}
+        self._last = steps[-1].id
+        with tempfile.TemporaryFile() as file:
+            file.write(json.dumps(content).encode())
+            file.seek(0)
+            with contextlib.suppress(OSError):  # it has closed its end; the clock will tell
+                more = json.dumps({"more": bool(self._ahead)}).encode()
+                socket.send_fds(self._ours, [more], [file.fileno()], socket.MSG_DONTWAIT)
+
+    def close_reader(self) -> None:
+        """Close the reader's end on our side."""
+        self._theirs.close()
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._theirs.close()
+        self._ours.close()
 
 
 # --- Processes ---------------------------------------------------------------------------------------------------
@@ -195,8 +247,11 @@ def _job_file(job: Job, steps: Sequence[Step], limits: Limits) -> IO[bytes]:
 class _Host(Protocol):
     """Where jobs run."""
 
-    def begin(self, job_fd: int, report_fd: int, folder: str) -> None:
+    def begin(self, portions_fd: int, report_fd: int, folder: str) -> None:
         """Start a process on a job, with `folder` as its working directory."""
+
+    def usage(self, enough_bytes: int) -> Usage:
+        """What it and all that it started use at the moment; see `isolation.usage`."""
 
     def end(self, grace: float) -> int | None:
         """End it and its group, after `grace` seconds to die by itself. Its exit code, if it did."""
@@ -205,49 +260,29 @@ class _Host(Protocol):
         """End everything."""
 
 
-def _spawn(arguments: Sequence[str], folder: str, stdin: Any, stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
-    """Start a worker. It inherits no variable of ours: no token, nothing of nbgrader's."""
-    environment = {
-        "PATH": os.defpath,
-        "LANG": "C.UTF-8",
-        "HOME": folder,
-        "TMPDIR": folder,
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",  # the order of a set is the same in every run
-    }
-    return subprocess.Popen(
-        [sys.executable, "-P", "-s", "-m", "trainloop.worker", *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=True,
-    )
-
-
 class _Forks:
     """One preloaded process that forks for each job."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, level: Level) -> None:
         home = Path(folder, "worker")
         home.mkdir(exist_ok=True)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `close`)
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._orders.settimeout(START_SECONDS)
         with theirs:
-            self._process = _spawn([], str(home), theirs, subprocess.DEVNULL, self._log)
+            self._process = isolation.start(level, [], str(home), theirs, subprocess.DEVNULL, self._log)
         if "loaded" not in self._answer():
             raise self._lost()
+        self._worker = isolation.leaf(self._process.pid)
 
-    def begin(self, job_fd: int, report_fd: int, folder: str) -> None:
+    def begin(self, portions_fd: int, report_fd: int, folder: str) -> None:
         try:
-            socket.send_fds(self._orders, [json.dumps({"folder": folder}).encode()], [job_fd, report_fd])
+            socket.send_fds(self._orders, [json.dumps({"folder": folder}).encode()], [portions_fd, report_fd])
         except OSError as error:
             raise self._lost() from error
+
+    def usage(self, enough_bytes: int) -> Usage:
+        return isolation.usage(isolation.children(self._worker), enough_bytes)
 
     def end(self, grace: float) -> int | None:
         try:
@@ -265,7 +300,7 @@ class _Forks:
         with contextlib.suppress(subprocess.TimeoutExpired):  # the worker ends its child first
             self._process.wait(5.0)
         if self._process.returncode is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)  # with it what wraps it, and all that is inside
             self._process.wait()
         self._log.close()
 
@@ -290,8 +325,12 @@ class _FreshProcesses:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def begin(self, job_fd: int, report_fd: int, folder: str) -> None:
-        self._process = _spawn(["--once"], folder, job_fd, report_fd, subprocess.DEVNULL)
+    def begin(self, portions_fd: int, report_fd: int, folder: str) -> None:
+        self._process = isolation.start("limits", ["--once"], folder, portions_fd, report_fd, subprocess.DEVNULL)
+
+    def usage(self, enough_bytes: int) -> Usage:
+        assert self._process is not None
+        return isolation.usage([self._process.pid], enough_bytes)
 
     def end(self, grace: float) -> int | None:
         assert self._process is not None
@@ -366,19 +405,27 @@ class _Attempt:
         self._last: Step | None = None  # the one that ended last
         self._begun = 0.0
         self._ready = False
+        self._outputs = _Outputs()  # of the current step
         now = time.monotonic()
         self._heard = now
         self._deadline = now + START_SECONDS
 
-    def follow(self, reports: int) -> Ending:
-        """Read reports until the job is done, the process is gone, or time is up."""
+    def follow(self, reports: int, portions: _Portions, usage: Callable[[], Usage]) -> Ending:
+        """Read reports until the job is done, the process is gone, or it has used up what it may use."""
         lines = _Lines(self._limits.message_bytes)
         pipe = select.poll()  # select.select() refuses descriptors above 1023
         pipe.register(reports, select.POLLIN)
+        look = time.monotonic()
         while True:
             wait = self._patience()
-            if wait <= 0 or not pipe.poll(wait * 1_000):
+            if wait <= 0:
                 return "timeout"
+            if time.monotonic() >= look:
+                if excess := self._excess(usage()):
+                    return excess
+                look = time.monotonic() + WATCH_SECONDS
+            if not pipe.poll(min(wait, WATCH_SECONDS) * 1_000):
+                continue
             data = os.read(reports, 1 << 18)
             self._progress.bytes_left -= len(data)
             if not data or self._progress.bytes_left <= 0:
@@ -386,6 +433,13 @@ class _Attempt:
             for line in lines.feed(data):
                 if self._accept(_parse(line)):
                     return "done"
+            if self._last is not None and portions.ends_with(self._last.id):
+                portions.send_next()
+
+    def _excess(self, used: Usage) -> Ending | None:
+        if used.memory_bytes > self._limits.memory_bytes:
+            return "memory"
+        return "processes" if used.tasks > self._limits.processes else None
 
     def settle(self, ending: Ending, code: int | None) -> None:
         """Account for how it ended, so that the next attempt has a step less.
@@ -403,24 +457,24 @@ class _Attempt:
         if ending == "done":
             self._finish_quietly()
             return
-        if ending == "timeout":
-            status: Status = "timeout"
-        else:
-            status = "out of memory" if code in (-signal.SIGKILL, MEMORY_EXIT) else "crashed"
+        status = _status(ending, code)
+        reason = f"It had more than {self._limits.processes} processes and threads." if ending == "processes" else ""
         if self._current is not None:
-            self._blame(self._current, status)
+            if self._current.kind == "code":
+                self._progress.results[self._current.id].outputs = self._outputs.tidy(self._limits)
+            self._blame(self._current, status, reason)
             self._progress.results[self._current.id].seconds = now - self._begun
         elif self._last is not None:
             if self._last.kind == "code" and self._progress.seconds_left > 0:
-                self._blame(self._last, status)
+                self._blame(self._last, status, reason)
         elif self._progress.seconds_left > 0:
             raise BoxError(f"A process for the submission ended before its first cell ({ending}, exit code {code}).")
 
-    def _blame(self, step: Step, status: Status) -> None:
+    def _blame(self, step: Step, status: Status, reason: str) -> None:
         self._progress.left_out.add(step.id)
         result = self._progress.results[step.id]
         if result.status != "out of memory":
-            result.status = status
+            result.status, result.reason = status, reason
 
     def _finish_quietly(self) -> None:
         """What an early "done" skipped stays "not run"; another attempt would come to the same."""
@@ -444,6 +498,13 @@ class _Attempt:
                 while self._current is None or self._current.id != name:
                     self._current = self._ahead.pop(0)
                 self._begun = time.monotonic()
+                self._outputs = _Outputs()
+            case {"output": output} if step is not None:
+                self._outputs.add(output, self._limits)
+                return False  # a cell that talks without end is not more alive for it
+            case {"clear": True} if step is not None:
+                self._outputs = _Outputs()
+                return False
             case {"checking": [str(_), str(_)]} if step is not None and step.kind == "check":
                 pass
             case {"observed": [str(exercise), str(title), observation]} if step is not None and step.kind == "check":
@@ -472,10 +533,21 @@ class _Attempt:
         status = message.get("status")
         result.status = status if status in ("ok", "error", "out of memory") else "error"
         result.seconds = time.monotonic() - self._begun
-        result.outputs = tidy(message.get("outputs"), self._limits)
+        result.outputs = self._outputs.tidy(self._limits)
         with contextlib.suppress(Exception):
             error = message.get("error")
             result.error = None if error is None else values.checked(error)
+
+
+def _status(ending: Ending, code: int | None) -> Status:
+    match ending:
+        case "timeout":
+            return "timeout"
+        case "memory":
+            return "out of memory"
+        case "ended" if code in (-signal.SIGKILL, MEMORY_EXIT):
+            return "out of memory"
+    return "crashed"
 
 
 class _Lines:
@@ -516,11 +588,33 @@ def _refuse(constant: str) -> None:
 # --- Outputs -----------------------------------------------------------------------------------------------------
 
 
-def tidy(outputs: object, limits: Limits) -> list[Json]:
+class _Outputs:
+    """What a cell has put out so far, as it reported it."""
+
+    def __init__(self) -> None:
+        self._all: list[Json] = []
+
+    def add(self, output: object, limits: Limits) -> None:
+        """Take in one more output; text joins the text before it."""
+        if not isinstance(output, dict) or len(self._all) > MAX_OUTPUTS:
+            return
+        last = self._all[-1] if self._all else {}
+        match output, last:
+            case ({"output_type": "stream", "name": a, "text": str(text)}, {"name": b, "text": str(before)}) if a == b:
+                last["text"] = (before + text)[: limits.output_chars + 1]
+            case _:
+                self._all.append(output)
+
+    def tidy(self, limits: Limits) -> list[Json]:
+        """See `tidy`."""
+        return tidy(self._all, limits)
+
+
+def tidy(outputs: Sequence[object], limits: Limits) -> list[Json]:
     """Valid nbformat 4 outputs, cut to `limits`, from what may be anything: text and PNG images only."""
     kept: list[Json] = []
     chars, figures = limits.output_chars, limits.figures
-    for output in outputs[:MAX_OUTPUTS] if isinstance(outputs, list) else []:
+    for output in outputs[:MAX_OUTPUTS]:
         match output:
             case {"output_type": "stream", "name": "stdout" | "stderr" as name, "text": str(text)}:
                 kept.append({"output_type": "stream", "name": name, "text": text[:chars]})
@@ -544,6 +638,8 @@ def tidy(outputs: object, limits: Limits) -> list[Json]:
         kept.append(_note(f"The rest of this output is cut: {limits.output_chars:,} characters of a cell are kept."))
     if figures < 0:
         kept.append(_note(f"The other figures are left out: {limits.figures} of a cell are kept."))
+    if len(outputs) > MAX_OUTPUTS:
+        kept.append(_note(f"The rest of this output is cut: {MAX_OUTPUTS:,} parts of a cell's output are kept."))
     return kept
 
 
@@ -560,7 +656,7 @@ def _shown(data: Mapping[Any, object], limits: Limits) -> Json:
     return shown
 
 
-def _alt(output: Json) -> Json:
+def _alt(output: object) -> Json:
     """The description of an image in words, which is all that is kept of an output's metadata."""
     match output:
         case {"metadata": {"image/png": {"alt": str(alt)}}}:

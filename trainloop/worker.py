@@ -6,19 +6,23 @@ from the same pristine state. Where forking is not safe (macOS), `--once` runs a
 What goes where:
 
     orders   on the socket at standard input: a job to fork for, with two file descriptors, or the order to end it;
-             each is one JSON datagram. With `--once` there are none: standard input is the job, and the reports go
-             to standard output.
-    job      a file of JSON: the steps, the arrays for `given`, the limits.
+             each is one JSON datagram. With `--once` there are none: standard input is where the portions come from,
+             and the reports go to standard output.
+    portions a socket, on which a job comes bit by bit, each a file of JSON: some steps, the arrays for `given`, the
+             limits. The next one comes when the last step of the one before has ended.
     reports  a pipe with one line of JSON per event, as it happens. Each line begins with a line feed too, so that the
              reader finds the next report after anything that student code may have written there:
 
         {"ready": true}                                 student code comes next
         {"begin": step}
+        {"output": nbformat output}                     of a code cell, as it comes
+        {"clear": true}                                 forget the cell's outputs
         {"checking": [exercise, title]}                 in a check cell, before an observation
         {"observed": [exercise, title, observation]}
-        {"end": step, "status": ..., "outputs": [...], "error": ...}
+        {"end": step, "status": ..., "error": ...}
         {"done": true}                                  nothing after this counts
 
+With `--full` the process is inside of bubblewrap, and each child goes through `confine` before it runs anything.
 Student code has none of the orders' socket. It can write to the reports: `box` believes nothing there that would be
 worth forging.
 """
@@ -29,6 +33,7 @@ import base64
 import contextlib
 import gc
 import io
+import itertools
 import json
 import os
 import random
@@ -38,7 +43,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -53,7 +58,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets.config import Config
 
-from trainloop import values
+from trainloop import confine, values
 from trainloop.box import MEMORY_EXIT, end_group
 from trainloop.values import Json
 
@@ -90,34 +95,28 @@ class Reporter:
 
 
 class Record:
-    """What a cell put out, in order, as nbformat outputs. `box` cuts it to size; here it only stops growing."""
+    """Reports what a cell puts out, as it comes. `box` cuts it to size; here it only stops in time."""
 
     def __init__(self) -> None:
-        self.outputs: list[Json] = []
+        self._report: Callable[[Json], None] = lambda message: None
         self._limits: Mapping[str, Any] = {}
         self._text = self._figures = self._figure_bytes = 0
 
-    def begin(self, limits: Mapping[str, Any]) -> None:
-        """Forget what was recorded; keep one more of everything than `limits` allow, so that `box` sees the excess."""
-        self._limits = limits
-        self.outputs = []
+    def begin(self, limits: Mapping[str, Any], report: Callable[[Json], None]) -> None:
+        """Begin a cell; report one more of everything than `limits` allow, so that `box` sees the excess."""
+        self._limits, self._report = limits, report
         self._text, self._figures = limits["output_chars"] + 1, limits["figures"] + 1
         self._figure_bytes = limits["figure_bytes"]
 
     def clear(self) -> None:
         """Forget what the cell has put out so far."""
-        self.begin(self._limits)
+        self.begin(self._limits, self._report)
+        self._report({"clear": True})
 
     def write(self, name: str, text: str) -> None:
         """Add text of the stream `name`."""
-        text = self._fit(text)
-        if not text:
-            return
-        last = self.outputs[-1] if self.outputs else {}
-        if last.get("output_type") == "stream" and last["name"] == name:
-            last["text"] += text
-        else:
-            self.outputs.append({"output_type": "stream", "name": name, "text": text})
+        if text := self._fit(text):
+            self._send({"output_type": "stream", "name": name, "text": text})
 
     def display(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> None:
         """Add a displayed object: its text and its PNG image, nothing else."""
@@ -132,12 +131,12 @@ class Record:
                 kept["image/png"] = text
         if any(kept.values()):
             described = dict(metadata or {}).get("image/png", {})
-            self.outputs.append({"output_type": "display_data", "data": kept, "metadata": {"image/png": described}})
+            self._send({"output_type": "display_data", "data": kept, "metadata": {"image/png": described}})
 
     def fail(self, error: BaseException) -> None:
         """Add the exception that ended the cell."""
         seen = values.raised(error, USER_FILE)
-        self.outputs.append(
+        self._send(
             {
                 "output_type": "error",
                 "ename": seen["type"],
@@ -145,6 +144,10 @@ class Record:
                 "traceback": _traceback(error, seen),
             }
         )
+
+    def _send(self, output: Json) -> None:
+        with contextlib.suppress(values.TooLarge, TypeError):  # or an output that is no JSON
+            self._report({"output": output})
 
     def _fit(self, text: str) -> str:
         text = text[: self._text]
@@ -277,25 +280,31 @@ def load() -> Shell:
 class Runner:
     """Runs the steps of one job, in this process."""
 
-    def __init__(self, shell: Shell, job: Json, reporter: Reporter) -> None:
+    def __init__(self, shell: Shell, portions: Iterator[Json], reporter: Reporter) -> None:
         self._shell = shell
-        self._job = job
+        self._portions = portions
+        self._portion: Json = {}
         self._reporter = reporter
         self._streams = Stream("stdout", shell.record), Stream("stderr", shell.record)
 
     def run(self) -> None:
         """Run every step and report it."""
-        for step in self._job["steps"]:
-            self._reporter.send({"begin": step["id"]})
-            self._shell.record.begin(self._job["limits"])
-            sys.stdout, sys.stderr = self._streams
-            try:
-                with contextlib.redirect_stdout(self._streams[0]), contextlib.redirect_stderr(self._streams[1]):
-                    error = (self._code if step["kind"] == "code" else self._check)(step["id"], step["source"])
-            except BaseException as raised:  # by student code that reached into the machinery around it
-                error = raised
-            self._end(step, error)
+        for portion in self._portions:
+            self._portion = portion
+            for step in self._portion["steps"]:
+                self._step(step)
         self._reporter.send({"done": True})
+
+    def _step(self, step: Json) -> None:
+        self._reporter.send({"begin": step["id"]})
+        self._shell.record.begin(self._portion["limits"], self._reporter.send)
+        sys.stdout, sys.stderr = self._streams
+        try:
+            with contextlib.redirect_stdout(self._streams[0]), contextlib.redirect_stderr(self._streams[1]):
+                error = (self._code if step["kind"] == "code" else self._check)(step["id"], step["source"])
+        except BaseException as raised:  # by student code that reached into the machinery around it
+            error = raised
+        self._end(step, error)
 
     def _code(self, name: str, source: str) -> BaseException | None:
         return self._shell.run(name, source)
@@ -332,25 +341,21 @@ class Runner:
                 plt.close("all")
 
     def _given(self, name: str) -> torch.Tensor:
-        if name not in self._job["given"]:
+        if name not in self._portion["given"]:
             raise KeyError(f"This job has no given array {name!r}.")
-        return torch.from_numpy(values.array(self._job["given"][name]).copy())
+        return torch.from_numpy(values.array(self._portion["given"][name]).copy())
 
     def _end(self, step: Json, error: BaseException | None) -> None:
         message = {
             "end": step["id"],
             "status": "ok" if error is None else "out of memory" if is_memory(error) else "error",
-            "outputs": self._shell.record.outputs if step["kind"] == "code" else [],
             "error": None if error is None else values.raised(error, USER_FILE),
         }
-        try:
-            self._reporter.send(message)
-        except (values.TooLarge, TypeError):  # or an output that is no JSON
-            self._reporter.send(message | {"outputs": []})
+        self._reporter.send(message)
         if message["status"] == "out of memory" and error is not None:
             error.__traceback__ = None  # it holds what the cell had in hand
             # If the cells to come would have no room either, end here: `box` begins again without this cell.
-            bytearray(self._job["limits"]["memory_bytes"] // 8)
+            bytearray(self._portion["limits"]["memory_bytes"] // 8)
 
 
 def is_memory(error: BaseException) -> bool:
@@ -368,49 +373,72 @@ def _restore_defaults() -> None:
     random.seed(SEED)
 
 
-def _confine(limits: Mapping[str, Any], folder: str) -> None:
+def _portions(receiver: socket.socket) -> Iterator[Json]:
+    """The portions of a job, each when it comes."""
+    more = True
+    while more:
+        data, fds, _, _ = socket.recv_fds(receiver, 4_096, 1)
+        with open(fds[0], "rb") as file:
+            portion = json.load(file)
+        more = json.loads(data)["more"]
+        yield portion
+
+
+def _confine(limits: Mapping[str, Any], folder: str, full: bool) -> None:
     """Give up what student code has no use for."""
+    if full:
+        confine.enter(limits["disk_bytes"], limits["processes"])
+        folder = confine.WORK
+    else:
+        os.chdir(folder)
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nothing, fd)
     os.close(nothing)
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  (open for the life of the process)
     sys.argv = [""]
-    os.chdir(folder)
     os.environ.update(HOME=folder, TMPDIR=folder)
     tempfile.tempdir = None  # may remember the worker's own
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # when the machine runs out of memory, this process is the one to go
-    for what, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-    ):
-        with contextlib.suppress(ValueError, OSError):  # a stricter limit is in force, or macOS, which has no RLIMIT_AS
-            resource.setrlimit(what, (most, most))
+    caps = {
+        "CORE": 0,
+        "FSIZE": limits["file_bytes"],
+        "AS": limits["memory_bytes"],
+        "NOFILE": limits["open_files"],
+        "MSGQUEUE": 0,
+    }
+    if full:  # elsewhere it would count all processes of the user
+        caps["NPROC"] = limits["processes"]
+    for name, most in caps.items():
+        with contextlib.suppress(ValueError, OSError, AttributeError):  # a stricter limit is in force, or not Linux
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
 
 
-def run_job(shell: Shell, job_fd: int, report_fd: int, folder: str) -> None:
+def run_job(shell: Shell, portions_fd: int, report_fd: int, folder: str, full: bool) -> None:
     """Run the job in this process and end the process: exit hooks of the student's have no say."""
     code = 1
     try:
-        with open(job_fd, "rb") as file:
-            job = json.load(file)
-        reporter = Reporter(report_fd, job["limits"]["message_bytes"])
-        _confine(job["limits"], folder)
-        runner = Runner(shell, job, reporter)
+        portions = _portions(socket.socket(fileno=portions_fd))
+        first = next(portions)
+        reporter = Reporter(report_fd, first["limits"]["message_bytes"])
+        _confine(first["limits"], folder, full)
+        runner = Runner(shell, itertools.chain([first], portions), reporter)
         reporter.send({"ready": True})
         runner.run()
         code = 0
     except MemoryError:
         code = MEMORY_EXIT
+    except BaseException:
+        traceback.print_exc()  # to the worker's log, as long as no student code has run
     finally:
         os._exit(code)
 
 
-def serve(shell: Shell, orders: socket.socket) -> None:
+def serve(shell: Shell, orders: socket.socket, full: bool) -> None:
     """Fork for each job and end it when told to, until `box` goes away."""
     child = None
+    namespaces = confine.ProcessNamespaces() if full else contextlib.nullcontext()
     orders.send(json.dumps({"loaded": True}).encode())
     while True:
         data, fds, _, _ = socket.recv_fds(orders, 65_536, 2)
@@ -418,11 +446,12 @@ def serve(shell: Shell, orders: socket.socket) -> None:
             break
         order = json.loads(data)
         if fds:
-            child = os.fork()
-            if child == 0:
-                os.setsid()
-                orders.close()
-                run_job(shell, fds[0], fds[1], order["folder"])
+            with namespaces:
+                child = os.fork()
+                if child == 0:
+                    os.setsid()
+                    orders.close()
+                    run_job(shell, fds[0], fds[1], order["folder"], full)
             for fd in fds:
                 os.close(fd)
         elif child is not None:
@@ -436,12 +465,12 @@ def serve(shell: Shell, orders: socket.socket) -> None:
 def main() -> None:
     shell = load()
     if "--once" in sys.argv:
-        run_job(shell, os.dup(0), os.dup(1), os.getcwd())
+        run_job(shell, os.dup(0), os.dup(1), os.getcwd(), full=False)
     orders = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    serve(shell, orders)
+    serve(shell, orders, "--full" in sys.argv)
 
 
 if __name__ == "__main__":
