@@ -16,6 +16,7 @@ import symtable
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 
 from trainloop.box import Step
 
@@ -31,6 +32,7 @@ OPAQUE = frozenset(
     "__import__ compile delattr eval exec get_ipython globals importlib locals setattr vars".split()  # noqa: SIM905
 )
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+KEPT = 1_000  # cells remembered: a lesson's own are the same in every submission
 COMPOUND = (ast.For, ast.While, ast.If, ast.Try, ast.TryStar, ast.With, ast.Match)  # may bind, or may not
 
 
@@ -52,8 +54,8 @@ def needed(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
         steps: of one notebook, in order. Check steps always run.
         always: ids of code steps that run whatever happens: exercises, cells changed or added by the student.
     """
-    modules = _imported(steps)
-    cells = {step.id: _read(step.source, modules) for step in steps}
+    modules = dict(imported for step in steps for imported in _imported(step.source))
+    cells = {step.id: _read(step.source, frozenset(modules.items())) for step in steps}
     running = {step.id for step in steps if step.kind == "check" or step.id in always or cells[step.id].doubtful}
     while True:
         names, objects = _wanted([cells[name] for name in running], [cells[step.id] for step in steps])
@@ -74,18 +76,16 @@ def _wanted(running: Sequence[_Cell], cells: Sequence[_Cell]) -> tuple[set[str],
         objects |= made
 
 
-def _imported(steps: Sequence[Step]) -> dict[str, str]:
-    """Imported names of the whole notebook, with the package each comes from."""
-    found = {}
-    for step in steps:
-        for node in ast.walk(_parse(step.source) or ast.Module([], [])):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    found[alias.asname or alias.name.partition(".")[0]] = alias.name.partition(".")[0]
-            elif isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    found[alias.asname or alias.name] = (node.module or "").partition(".")[0]
-    return found
+@lru_cache(KEPT)
+def _imported(source: str) -> tuple[tuple[str, str], ...]:
+    """Names that a cell imports, with the package each comes from."""
+    found = []
+    for node in ast.walk(_parse(source) or ast.Module([], [])):
+        if isinstance(node, ast.Import):
+            found += [(one.asname or one.name.partition(".")[0], one.name.partition(".")[0]) for one in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [(one.asname or one.name, (node.module or "").partition(".")[0]) for one in node.names]
+    return tuple(found)
 
 
 def _parse(source: str) -> ast.Module | None:
@@ -95,7 +95,9 @@ def _parse(source: str) -> ast.Module | None:
         return None
 
 
-def _read(source: str, modules: dict[str, str]) -> _Cell:
+@lru_cache(KEPT)
+def _read(source: str, imported: frozenset[tuple[str, str]]) -> _Cell:
+    modules = dict(imported)
     tree = _parse(source)
     if tree is None:
         return _Cell(doubtful=True)

@@ -7,14 +7,17 @@ follows. Several mistakes can look alike in one check; the one that explains mos
 Floating-point numbers hardly agree by chance, but an error, a count or a yes often does: by these a mistake is
 named only if nothing else that was observed speaks against it. No name is better than a false one.
 
-The sentence for a hidden check gives neither its source nor the expected numbers.
+The sentence for a hidden check gives neither its source nor the expected numbers, and nothing that the student's code
+may have filled with them: no message, no name that is not Python's own, no shape but the expected one.
 """
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -80,11 +83,8 @@ def judge(key: ExerciseKey, observations: Observations, trouble: Trouble | None 
         observations: check title -> observation, as `values.checked` passes it. Titles not in the key are ignored.
         trouble: what happened to the exercise's cells, where something did; it explains what is missing.
     """
-    likely = _likely_mistakes(key, observations)
-    refuted = {mistake for mistake in likely if _is_refuted(key, mistake, observations)}
-    checks = tuple(
-        _judge_check(key, check, observations.get(check.title), likely, refuted, trouble) for check in key.checks
-    )
+    evidence = _Evidence(key, observations)
+    checks = tuple(_judge_check(evidence, check, trouble) for check in key.checks)
     points = round(sum(check.points for check in checks), 6)
     return ExerciseResult(key.name, key.title, _overall(checks), points, key.points, checks)
 
@@ -100,24 +100,50 @@ def _overall(checks: Sequence[CheckResult]) -> Status:
     return "ok"
 
 
-def _likely_mistakes(key: ExerciseKey, observations: Observations) -> list[int]:
-    """The mistakes, best explanation of all that was observed first."""
+class _Evidence:
+    """All that was observed of one exercise, and what speaks for which mistake. Everything is compared once."""
 
-    def explained(mistake: int) -> int:
-        return sum(
-            _explains(check, mistake, observations[check.title]) for check in key.checks if check.title in observations
-        )
+    def __init__(self, key: ExerciseKey, observations: Observations) -> None:
+        self.key = key
+        self.observations = observations
+        self._seen = [check for check in key.checks if check.title in observations]
 
-    return sorted(range(len(key.sentences)), key=lambda mistake: -explained(mistake))
+    @cached_property
+    def right(self) -> Mapping[str, bool]:
+        """Whether a check passes, by its title."""
+        return {
+            check.title: rules.passes(check.rule, self.observations[check.title], check.expected)
+            for check in self._seen
+        }
 
+    @cached_property
+    def likely(self) -> Sequence[int]:
+        """The mistakes, best explanation of all that was observed first."""
+        found = {mistake: len(checks) for mistake, checks in enumerate(self._explained)}
+        return sorted(found, key=lambda mistake: -found[mistake])
 
-def _is_refuted(key: ExerciseKey, mistake: int, observations: Observations) -> bool:
-    """Whether the mistake would show in a check in which something else was seen."""
-    return any(
-        check.mistakes[mistake] is not None and not _explains(check, mistake, observations[check.title])
-        for check in key.checks
-        if check.title in observations
-    )
+    def explains(self, mistake: int, check: CheckKey) -> bool:
+        """Whether this mistake would have led to what this check saw."""
+        return check.title in self._explained[mistake]
+
+    def is_refuted(self, mistake: int) -> bool:
+        """Whether the mistake would show in a check in which something else was seen."""
+        return any(check.mistakes[mistake] is not None and not self.explains(mistake, check) for check in self._seen)
+
+    @cached_property
+    def _explained(self) -> Sequence[AbstractSet[str]]:
+        return [
+            {check.title for check in self._seen if self._compare(mistake, check)}
+            for mistake in range(len(self.key.sentences))
+        ]
+
+    def _compare(self, mistake: int, check: CheckKey) -> bool:
+        would_be = check.mistakes[mistake]
+        if would_be is None or self.right[check.title]:
+            return would_be is None and self.right[check.title]
+        if check.rule["rule"] != "close":
+            return True  # a trained model's errors differ from run to run: failing alike is all that can be asked
+        return values.same(self.observations[check.title], would_be, check.rule["rtol"], check.rule["atol"])
 
 
 def _is_telling(check: CheckKey, observation: Json) -> bool:
@@ -131,25 +157,9 @@ def _has_floats(value: Json) -> bool:
     return value["type"] == "float" or (value["type"] in ("list", "tuple") and any(map(_has_floats, value["items"])))
 
 
-def _explains(check: CheckKey, mistake: int, observation: Json) -> bool:
-    """Whether this mistake would have led to this observation."""
-    would_be = check.mistakes[mistake]
-    right = rules.passes(check.rule, observation, check.expected)
-    if would_be is None or right:
-        return would_be is None and right
-    if check.rule["rule"] != "close":
-        return True  # a trained model's errors differ from run to run: failing alike is all that can be asked
-    return values.same(observation, would_be, check.rule["rtol"], check.rule["atol"])
+def _judge_check(evidence: _Evidence, check: CheckKey, trouble: Trouble | None) -> CheckResult:
+    key, observation = evidence.key, evidence.observations.get(check.title)
 
-
-def _judge_check(
-    key: ExerciseKey,
-    check: CheckKey,
-    observation: Json | None,
-    likely: Sequence[int],
-    refuted: AbstractSet[int],
-    trouble: Trouble | None,
-) -> CheckResult:
     def result(status: Status, sentence: str, detail: Sequence[str] = (), mistake: int | None = None) -> CheckResult:
         points = check.points if status == "ok" else 0.0
         return CheckResult(check.title, check.hidden, status, points, check.points, sentence, tuple(detail), mistake)
@@ -159,7 +169,7 @@ def _judge_check(
         return result(trouble.status, trouble.sentence)
     if observation is None:
         return result("missing", "This check was not reached.")
-    if rules.passes(check.rule, observation, check.expected):
+    if evidence.right[check.title]:
         return result("ok", "")
     if _own_name_missing(observation, key):
         name = observation["name"]
@@ -167,9 +177,10 @@ def _judge_check(
     if observation["saw"] == "stub":
         return result("missing", "Not started yet: the line `raise NotImplementedError()` is still there.")
     fact, detail = _describe(check, observation)
-    for mistake in likely:
-        credible = mistake not in refuted or _is_telling(check, observation)
-        if check.mistakes[mistake] is not None and credible and _explains(check, mistake, observation):
+    for mistake in evidence.likely:
+        if check.mistakes[mistake] is None or not evidence.explains(mistake, check):
+            continue
+        if _is_telling(check, observation) or not evidence.is_refuted(mistake):
             return result("wrong", key.sentences[mistake], [fact, *detail], mistake)
     return result("wrong", fact, detail)
 
@@ -185,7 +196,7 @@ def _describe(check: CheckKey, observation: Json) -> tuple[str, list[str]]:
         return _describe_error(observation, check.hidden), called
     value, expected = observation["value"], check.expected["value"]
     if check.rule["rule"] == "accuracy":
-        return _describe_accuracy(check.rule, observation), called
+        return _describe_accuracy(check.rule, observation, check.hidden), called
     fact = _difference(value, expected, check.rule, numbers=not check.hidden)
     if check.hidden or "digest" in expected:
         return fact, called
@@ -193,8 +204,9 @@ def _describe(check: CheckKey, observation: Json) -> tuple[str, list[str]]:
 
 
 def _describe_error(observation: Json, hidden: bool) -> str:
-    if hidden:  # its message may quote what a hidden check handed in
-        return f"It stopped with {observation['type']}."
+    if hidden:  # its message may quote what a hidden check handed in; so may the name of a class of their own
+        known = hasattr(builtins, observation["type"])
+        return f"It stopped with {observation['type'] if known else 'an error of another class than those of Python'}."
     place = f" (line {observation['line']} of the cell: `{observation['code']}`)" if observation["line"] else ""
     message = f": {observation['message']}" if observation["message"] else ""
     if observation["type"] == "TooLarge":
@@ -202,24 +214,25 @@ def _describe_error(observation: Json, hidden: bool) -> str:
     return f"It stopped with {observation['type']}{message}{place}."
 
 
-def _describe_accuracy(rule: Json, observation: Json) -> str:
+def _describe_accuracy(rule: Json, observation: Json, hidden: bool) -> str:
     share = rules.share_right(rule, observation)
     wanted = values.array(rule["labels"]).shape
     if share is None:
-        return f"One predicted class a row is expected, shape {wanted}; got {show(observation['value'])}."
+        got = "something else" if hidden else show(observation["value"])
+        return f"One predicted class a row is expected, shape {wanted}; got {got}."
     return f"{share:.1%} of the predictions are right; at least {rule['at_least']:.0%} must be."
 
 
 def _difference(value: Json, expected: Json, rule: Json, numbers: bool) -> str:
     """What sets a wrong value apart from the expected one: type, shape, dtype, finiteness, numbers, in this order."""
     if value["type"] != expected["type"]:
-        return _wrong_type(value, expected)
+        return _wrong_type(value, expected, numbers)
     if expected["type"] in ("list", "tuple", "dict"):
         return _first_item(value, expected, rule, numbers)
     if not values.is_array(expected):
         return "The value differs."
     if value["shape"] != expected["shape"]:
-        return f"The shape is {_shape(value)}; {_shape(expected)} is expected."
+        return f"The shape is {_shape(value) if numbers else 'wrong'}; {_shape(expected)} is expected."
     if value["dtype"] != expected["dtype"]:
         return f"The dtype is {value['dtype']}; {expected['dtype']} is expected."
     x, y = values.array(value), values.array(expected)
@@ -228,10 +241,12 @@ def _difference(value: Json, expected: Json, rule: Json, numbers: bool) -> str:
     return _where(x, y, rule, numbers)
 
 
-def _wrong_type(value: Json, expected: Json) -> str:
+def _wrong_type(value: Json, expected: Json, numbers: bool) -> str:
     kind, wanted = _type_name(value), _type_name(expected)
     if kind == wanted:
         return f"It gives an object of another class that is called {kind}; the plain {wanted} is expected."
+    if not numbers and value["type"] == "opaque" and not hasattr(builtins, kind):
+        return f"It gives an object of another class; {_article(wanted)} is expected."
     hint = " Is there a `return`?" if kind == "None" else ""
     return f"It gives {_article(kind)}; {_article(wanted)} is expected.{hint}"
 
@@ -251,7 +266,8 @@ def _where(x: values.Array, y: values.Array, rule: Json, numbers: bool) -> str:
 def _first_item(value: Json, expected: Json, rule: Json, numbers: bool) -> str:
     """What sets a list or dictionary apart: its length, its names, or the first of its items that differs."""
     if len(value["items"]) != len(expected["items"]):
-        return f"Its length is {len(value['items'])}; {len(expected['items'])} is expected."
+        length = len(value["items"]) if numbers else "wrong"
+        return f"Its length is {length}; {len(expected['items'])} is expected."
     mine, theirs = _named(value), _named(expected)
     if lacking := theirs.keys() - mine.keys():
         return f"It has no item {min(lacking)!r}."
