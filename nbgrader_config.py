@@ -20,12 +20,10 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
-# Feedback shows what each check says, and never the source of a hidden one.
-c.GenerateFeedback.preprocessors = [
-    "nbgrader.preprocessors.GetGrades",
-    "nbgrader.preprocessors.ClearHiddenTests",
-    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
-]
+# Feedback is a page of our own: what each check says, and never the source of a hidden one.
+c.GenerateFeedback.exporter_class = "trainloop.feedback.FeedbackExporter"
+c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "trainloop.feedback.Summarise"]
 
 # Students' text and output must be inert in feedback and in the formgrader.
-c.HTMLExporter.preprocessors = ["trainloop.record.SanitizeStudents"]
+c.HTMLExporter.preprocessors = ["trainloop.feedback.SanitizeStudents"]
+c.HTMLExporter.filters = {"markdown2html": "trainloop.feedback.safe_markdown"}

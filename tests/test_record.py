@@ -18,11 +18,14 @@ from nbgrader.utils import parse_utc
 
 from tests import sample_class
 from tests.sample_class import Student
+from trainloop.batch import grade_class
 from trainloop.box import Box
 from trainloop.course import CONFIG_NAME, Course, CourseError
 from trainloop.demo import set_up
-from trainloop.grade import Material, grade_class, grade_folder, results, submissions
+from trainloop.engine import Setup, Threads
+from trainloop.grade import Material, grade_folder, results, submissions
 from trainloop.record import check_gradebook, marks, record_class
+from trainloop.settings import Grading
 
 # nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.record`.
 pytestmark = pytest.mark.filterwarnings("ignore:Object of type:sqlalchemy.exc.SAWarning")
@@ -67,8 +70,10 @@ class Class:
         """Grade and record, as `trainloop grade` does."""
         material = Material.of(self.course, self.slug)
         check_gradebook(self.course, material)
-        grade_class(material, submissions(self.course, self.slug), results(self.course), workers=1)
-        record_class(self.course, self.slug)
+        grading = Grading(config=self.course.config())
+        with Threads(Setup(material, grading.limits(), grading.isolation), workers=1) as engine:
+            graded = grade_class(engine, submissions(self.course, self.slug), results(self.course))
+        record_class(self.course, material, graded)
 
     def total(self, student: str) -> float:
         return sum(marks(self.course, self.slug)[student].values())

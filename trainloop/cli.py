@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from trainloop.batch import Mark
     from trainloop.course import Course
-    from trainloop.grade import Graded
 
 app = typer.Typer(
     help="Learn the Training Loop with PyTorch: build, run, check and grade its lessons.",
@@ -28,9 +27,10 @@ errors = Console(stderr=True)
 
 Lessons = Annotated[list[str] | None, typer.Argument(help="Lessons by number (2.1) or slug. All, if none is named.")]
 Lesson = Annotated[str, typer.Argument(help="A lesson by number (2.1) or slug.")]
-CORES = os.cpu_count() or 1
-
-Workers = Annotated[int, typer.Option("--workers", "-n", min=1, help="Submissions graded at the same time.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", "-n", min=1, help="Submissions graded at the same time. [default: the cores]"),
+]
 
 
 @contextmanager
@@ -38,19 +38,22 @@ def _plain_errors() -> Iterator[None]:
     """Turn what the stations refuse into one sentence and exit status 1."""
     from trainloop.box import BoxError
     from trainloop.course import CourseError
+    from trainloop.engine import EngineError
+    from trainloop.isolation import IsolationError
     from trainloop.key import KeyFileError
     from trainloop.lab import LabError
     from trainloop.lesson import LessonError
 
     try:
         yield
-    except (BoxError, CourseError, KeyFileError, LabError, LessonError) as error:
+    except (BoxError, CourseError, EngineError, IsolationError, KeyFileError, LabError, LessonError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 
 @contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+def _progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A bar with rate and remaining time; each step may put a few words beside it."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -58,12 +61,13 @@ def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=total, rate="")
+        task = progress.add_task(title, total=total, rate="", words="")
 
-        def advance() -> None:
-            progress.advance(task)
+        def advance(words: str = "") -> None:
+            progress.update(task, advance=1, words=words)
             speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
             progress.update(task, rate=f"{60 * speed:.0f} a minute" if speed else "")
 
@@ -100,7 +104,7 @@ def build(
             for lesson in texts:
                 built = build_lesson(lesson, box)
                 changed = differences(built, course.root) if check else write(built, course.root)
-                advance()
+                advance("")
                 for path in changed:
                     console.print(f"{'out of date' if check else 'written'}: {path}", highlight=False)
                 drifted = drifted or (check and bool(changed))
@@ -138,37 +142,78 @@ def run(lessons: Lessons = None) -> None:
 @app.command()
 def grade(
     lesson: Lesson,
-    workers: Workers = CORES,
+    workers: Workers = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Grade on the workers of this Dask scheduler.", metavar="ADDRESS"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Grade afresh what was graded before.")] = False,
 ) -> None:
     """Grade all submissions of a lesson into nbgrader's gradebook."""
+    if workers is not None and scheduler is not None:
+        raise typer.BadParameter("a scheduler has its own workers; leave --workers out.", param_hint="--scheduler")
     with _plain_errors():
         from trainloop.course import Course
+        from trainloop.report import quarantined
 
         course = Course.find()
-        graded = _grade_class(course, course.slug(lesson), workers, force)
-        if any(one.status == "grader error" for one in graded.values()):
+        try:
+            marks = _grade_class(course, course.slug(lesson), workers, scheduler, force)
+        except KeyboardInterrupt:
+            errors.print("Stopped. What was graded is kept: the same command goes on from there.")
+            raise typer.Exit(130) from None
+        if quarantined(marks):
             errors.print("Some submissions could not be graded; run the command again.", style="red")
             raise typer.Exit(1)
 
 
-def _grade_class(course: Course, slug: str, workers: int, force: bool = False) -> dict[str, Graded]:
+def _grade_class(
+    course: Course, slug: str, workers: int | None = None, scheduler: str | None = None, force: bool = False
+) -> dict[str, Mark]:
     """Grade with a progress bar, record, print the table. Refuses what is amiss before anything is written."""
-    from trainloop.grade import Material, grade_class, results, submissions
+    from trainloop.batch import alone, grade_class
+    from trainloop.engine import Setup, engine
+    from trainloop.grade import Material, results, submissions
     from trainloop.record import check_gradebook, record_class
-    from trainloop.report import class_table, notes
+    from trainloop.report import class_table, notes, summary
+    from trainloop.settings import Grading
 
+    grading = Grading(config=course.config())
     material = Material.of(course, slug)
     folders = submissions(course, slug)
     check_gradebook(course, material)
-    with _progress("Grading", len(folders)) as advance:
-        graded = grade_class(material, folders, results(course), workers, lambda _, __: advance(), force)
-    with console.status("Writing the gradebook"):
-        record_class(course, slug)
+    setup = Setup(material, grading.limits(), grading.isolation)
+    with alone(course):
+        with engine(setup, workers or grading.workers, scheduler) as opened:
+            where = f"{opened.workers} worker{'s' if opened.workers != 1 else ''} {opened.place}"
+            console.print(
+                f"{slug}: {len(folders)} submissions, {where}, isolation: {setup.level}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            with _progress("Grading", len(folders)) as advance:
+                marks = grade_class(opened, folders, results(course), _counting(advance), force)
+        with _progress("Writing the gradebook", len(marks)) as advance:
+            record_class(course, material, marks, lambda: advance(""))
+    graded = {student: mark.graded for student, mark in marks.items()}
     console.print(class_table(graded, slug))
-    for note in notes(graded):
-        console.print(note, markup=False, highlight=False)
-    return graded
+    for line in [*notes(graded), "", *summary(marks)]:
+        console.print(line, markup=False, highlight=False)
+    return marks
+
+
+def _counting(advance: Callable[[str], None]) -> Callable[[str, Mark], None]:
+    """Count what was graded before, and what the grader failed on, beside the bar."""
+    before = failed = 0
+
+    def done(_: str, mark: Mark) -> None:
+        nonlocal before, failed
+        before += mark.before
+        failed += mark.graded.status == "grader error"
+        words = [f"{before} graded before"] if before else []
+        advance(", ".join([*words, f"{failed} failed"] if failed else words))
+
+    return done
 
 
 @app.command()
@@ -218,7 +263,7 @@ def lab(
 @app.command()
 def demo(
     folder: Annotated[Path | None, typer.Option(help="Where to put the course folder; must not exist yet.")] = None,
-    workers: Workers = CORES,
+    workers: Workers = None,
 ) -> None:
     """Release a real lesson to a class of sample students, grade what they hand in, and write their feedback."""
     with _plain_errors():
@@ -233,7 +278,7 @@ def demo(
         console.print(f"{len(students)} students have handed in {slug}.", highlight=False)
         graded = _grade_class(class_course, slug, workers)
         with _progress("Feedback", len(graded)) as advance:
-            pages = feedback(class_course, slug, list(graded), advance)
+            pages = feedback(class_course, slug, list(graded), lambda: advance(""))
         console.print(f"Feedback pages: {pages}/<student>/{slug}/{slug}.html", highlight=False, soft_wrap=True)
         jupyter = Path(sys.executable).parent / "jupyter"
         look = f"Look around with nbgrader: cd {class_course.root} && {jupyter} lab"

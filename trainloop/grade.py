@@ -7,19 +7,19 @@ where it was, and a regrade does only what changed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import platform
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -28,6 +28,7 @@ from trainloop.box import Box, BoxError, Job, Limits, Step, StepResult
 from trainloop.course import Course, CourseError
 from trainloop.instant import render
 from trainloop.intake import Intake, take
+from trainloop.isolation import Level
 from trainloop.key import ExerciseKey, Key
 from trainloop.needs import needed
 from trainloop.values import Json
@@ -35,6 +36,11 @@ from trainloop.verdict import CheckResult, ExerciseResult, Status, Trouble, judg
 
 DEFAULT_LIMITS = Limits()
 GRADER_VERSION = version("trainloop")
+COMPUTES = ("torch", "numpy", "scikit-learn", "matplotlib", "ipython")  # their versions decide about a verdict, too
+VERDICT_SUFFIX = ".json"
+FAILURE_SUFFIX = ".failure.json"
+DRAFT_SUFFIX = ".part"
+DRAFT_SECONDS = 3_600.0  # a draft that old has no writer any more
 SERIOUS: tuple[Status, ...] = ("grader error", "tampered", "out of memory", "crashed", "timeout", "missing", "wrong")
 
 
@@ -46,6 +52,11 @@ class Material:
     base: NotebookNode
     released: NotebookNode
     key: Key
+
+    @cached_property
+    def key_digest(self) -> str:
+        """The key as a hash: it is much longer than a submission, and the same for all."""
+        return hashlib.sha256(self.key.dump().encode()).hexdigest()
 
     @staticmethod
     def of(course: Course, slug: str) -> Material:
@@ -69,6 +80,7 @@ class Graded:
     notes: tuple[str, ...]
     seconds: float
     notebook: NotebookNode  # with outputs, ready for feedback
+    level: str = ""  # of isolation, under which it was run; empty where nothing had to run
 
     @property
     def points(self) -> float:
@@ -112,7 +124,9 @@ def grade(material: Material, intake: Intake, box: Box) -> Graded:
     results = {} if intake.status == "missing" else box.run(Job(tuple(_steps(intake)), material.key.given))
     exercises = tuple(_judge(key, intake, results, box.limits) for key in material.key.exercises.values())
     notebook = _with_outputs(intake.notebook, results, {f"check-{one.name}": one for one in exercises})
-    return Graded(material.slug, _overall(exercises), exercises, intake.notes, time.monotonic() - started, notebook)
+    seconds = time.monotonic() - started
+    level = box.level if results else ""
+    return Graded(material.slug, _overall(exercises), exercises, intake.notes, seconds, notebook, level)
 
 
 def _overall(exercises: Sequence[ExerciseResult]) -> Status:
@@ -169,9 +183,8 @@ def _happened(result: StepResult, cell: str, limits: Limits) -> Trouble | None:
                 "timeout", f"The cells before used up the {limits.total_seconds:g} seconds of the whole notebook."
             )
         case "crashed":
-            return Trouble(
-                "crashed", f"{cell} ended the Python process itself (os._exit, exit, or a crash in a library)."
-            )
+            why = result.reason or "It ended the Python process itself (os._exit, exit, or a crash in a library)."
+            return Trouble("crashed", f"{cell} did not come to an end. {why}")
         case "out of memory":
             return Trouble("out of memory", f"{cell} asked for more memory than there is.")
         case "error" if result.error is not None:
@@ -212,17 +225,35 @@ def check_outputs(result: ExerciseResult) -> list[Json]:
 # ------------------------------------------------------------------------------------------------------- the results
 
 
+@cache
+def identity() -> str:
+    """This grader, in one line: its code, and the versions of all that computes for it.
+
+    Two machines that say the same give the same verdicts, up to the rounding of their processors.
+    """
+    code = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        code.update(path.name.encode() + path.read_bytes())
+    parts = {"python": platform.python_version(), **{name: version(name) for name in COMPUTES}}
+    return ", ".join([f"trainloop {code.hexdigest()[:12]}", *(f"{name} {said}" for name, said in parts.items())])
+
+
 @dataclass(frozen=True)
 class Results:
-    """Verdicts that were given before, by content."""
+    """Verdicts that were given before, by content.
+
+    A verdict is one file. It is written whole or not at all, and not forced to the disk: should the machine lose power,
+    a file that was lost or cut is not read as a verdict, and the submission is graded again.
+    """
 
     folder: Path
 
-    def name(self, material: Material, intake: Intake, limits: Limits) -> str:
-        """A hash of all that decides about a verdict: the rebuilt notebook, the key, the limits, this grader."""
+    def name(self, material: Material, intake: Intake, limits: Limits, level: Level = "full") -> str:
+        """A hash of all that decides about a verdict: the rebuilt notebook, the key, the box, this grader."""
         decides = [
             GRADER_VERSION,
-            material.key.dump(),
+            identity(),
+            material.key_digest,
             intake.notebook,
             sorted(intake.own),
             sorted(intake.tampered),
@@ -230,28 +261,75 @@ class Results:
             intake.status,
             intake.notes,
             asdict(limits),
+            level,
         ]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def get(self, name: str) -> Graded | None:
         """A verdict, or None where there is none that can be read."""
+        return self._read(name, VERDICT_SUFFIX)
+
+    def failure(self, name: str) -> Graded | None:
+        """What stands for the verdict where the grader failed: it is recorded, and the next run tries again."""
+        return self._read(name, FAILURE_SUFFIX)
+
+    def put(self, name: str, graded: Graded) -> None:
+        """Keep a verdict: whole, or not at all. One with the status "grader error" is kept as a failure.
+
+        Raises:
+            CourseError: it could not be written, as on a full disk.
+        """
+        failed = graded.status == "grader error"
         try:
-            return Graded.load(json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8")))
+            self._write(name, FAILURE_SUFFIX if failed else VERDICT_SUFFIX, json.dumps(graded.dump()))
+            if not failed:
+                (self.folder / f"{name}{FAILURE_SUFFIX}").unlink(missing_ok=True)
+        except OSError as error:
+            raise CourseError(
+                f"A verdict could not be written into {self.folder}: {error.strerror or error}. Is the disk full? Make "
+                "room and run the same command again; what was graded is kept."
+            ) from None
+
+    def tidy(self, seconds: float = DRAFT_SECONDS) -> None:
+        """Remove what writers left that were killed: drafts older than `seconds`."""
+        for draft in self.folder.glob(f"*{DRAFT_SUFFIX}"):
+            with contextlib.suppress(OSError):  # its writer may just have finished
+                if time.time() - draft.stat().st_mtime > seconds:
+                    draft.unlink()
+
+    def _read(self, name: str, suffix: str) -> Graded | None:
+        try:
+            return Graded.load(json.loads((self.folder / f"{name}{suffix}").read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, name: str, graded: Graded) -> None:
-        """Keep a verdict: whole, or not at all."""
+    def _write(self, name: str, suffix: str, text: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(graded.dump(), file)
-        os.replace(draft, self.folder / f"{name}.json")
+        handle, draft = tempfile.mkstemp(dir=self.folder, suffix=DRAFT_SUFFIX)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(draft, self.folder / f"{name}{suffix}")
+        except BaseException:
+            os.unlink(draft)
+            raise
 
 
 def results(course: Course) -> Results:
     """Where a course keeps its verdicts."""
     return Results(course.root / ".trainloop" / "results")
+
+
+def taken(material: Material, folder: Path) -> Intake:
+    """Take in the submission in `folder`. Never raises for its content.
+
+    Raises:
+        CourseError: there is no such folder, or the two notebooks of the material do not belong together.
+    """
+    try:
+        return take(folder, material.slug, material.base, material.released)
+    except (FileNotFoundError, ValueError) as error:
+        raise CourseError(str(error)) from None
 
 
 def grade_folder(
@@ -261,19 +339,17 @@ def grade_folder(
     kept: Results,
     afresh: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    level: Level = "full",
 ) -> Graded:
     """Take in, run and judge the submission in `folder`, unless that was done before. Never raises for its content.
 
-    `open_box` is called only where something must run; the box should have these `limits`.
+    `open_box` is called only where something must run; the box should have these `limits` and this `level`.
 
     Raises:
         CourseError: there is no such folder, or the two notebooks of the material do not belong together.
     """
-    try:
-        intake = take(folder, material.slug, material.base, material.released)
-    except (FileNotFoundError, ValueError) as error:
-        raise CourseError(str(error)) from None
-    name = kept.name(material, intake, limits)
+    intake = taken(material, folder)
+    name = kept.name(material, intake, limits, level)
     known = None if afresh else kept.get(name)
     if known is not None:
         return known
@@ -281,19 +357,17 @@ def grade_folder(
     try:
         graded = grade(material, intake, box)
     except BoxError as error:
-        return _grader_error(material, intake, error)  # not kept: the next run tries again
+        graded = grader_error(material, intake, str(error))
     kept.put(name, graded)
     return graded
 
 
-def _grader_error(material: Material, intake: Intake, error: BoxError) -> Graded:
-    trouble = Trouble("grader error", f"This could not be graded, and that is not your fault: {error}")
+def grader_error(material: Material, intake: Intake, reason: str) -> Graded:
+    """The verdict where the grader failed: no points yet, and no fault of the student's."""
+    trouble = Trouble("grader error", f"This could not be graded, and that is not your fault: {reason}")
     exercises = tuple(judge(key, {}, trouble) for key in material.key.exercises.values())
     notebook = _with_outputs(intake.notebook, {}, {f"check-{one.name}": one for one in exercises})
     return Graded(material.slug, "grader error", exercises, intake.notes, 0.0, notebook)
-
-
-# ---------------------------------------------------------------------------------------------------------- the class
 
 
 def submissions(course: Course, slug: str) -> dict[str, Path]:
@@ -312,35 +386,3 @@ def submissions(course: Course, slug: str) -> dict[str, Path]:
     if not found:
         raise CourseError(f"Nobody has handed in {slug}: there is no {top}/<student>/{slug}/.")
     return found
-
-
-def grade_class(
-    material: Material,
-    folders: Mapping[str, Path],
-    kept: Results,
-    workers: int,
-    done: Callable[[str, Graded], None] = lambda student, graded: None,
-    afresh: bool = False,
-    limits: Limits = DEFAULT_LIMITS,
-) -> dict[str, Graded]:
-    """Grade many submissions, `workers` at a time; `done` is called for each, in the order in which they end."""
-    own = threading.local()
-    with ExitStack() as boxes, ThreadPoolExecutor(workers) as pool:
-        opening = threading.Lock()
-
-        def open_box() -> Box:
-            if not hasattr(own, "box"):
-                with opening:
-                    own.box = boxes.enter_context(Box(limits))
-            return cast(Box, own.box)
-
-        def one(student: str) -> Graded:
-            return grade_folder(material, folders[student], open_box, kept, afresh, limits)
-
-        futures = {pool.submit(one, student): student for student in folders}
-        graded = {}
-        for future in as_completed(futures):
-            student = futures[future]
-            graded[student] = future.result()
-            done(student, graded[student])
-    return {student: graded[student] for student in sorted(graded)}

@@ -8,13 +8,13 @@ manual grades, feedback, export, the formgrader.
 
 from __future__ import annotations
 
-import atexit
 import glob
 import os
-import shutil
 import stat
+import time
 import warnings
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,23 +22,29 @@ from typing import Any
 import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbconvert.exporters.exporter import ResourcesDict
-from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
+from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import parse_utc
-from sqlalchemy.exc import SAWarning
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
-from trainloop.box import Box
+from trainloop.batch import Mark, grade_class, last_verdict
 from trainloop.course import Course, CourseError
-from trainloop.grade import Graded, Material, grade_folder, results
+from trainloop.engine import EngineError, Setup, engine
+from trainloop.grade import Graded, Material, results
+from trainloop.gradebook import TIMESTAMP, Writer, enter, keep_timestamp
+from trainloop.isolation import IsolationError
+from trainloop.key import KeyFileError
+from trainloop.report import status
+from trainloop.settings import Grading
 from trainloop.verdict import IN_WORDS, ExerciseResult
 
 VERDICT = "trainloop"  # the notebook metadata that carries the verdict from one class to the other
-TIMESTAMP = "timestamp.txt"
 MAX_TIMESTAMP = 1_000  # bytes
+LOG_SECONDS = 10.0  # between two lines about the progress
 
 
 # nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; it has no effect on what is written.
@@ -50,39 +56,72 @@ class SubmissionExporter(NotebookExporter):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-        self._boxes = ExitStack()
-        atexit.register(self._boxes.close)
-        self._box: Box | None = None
-        self._materials: dict[str, Material] = {}
         if isinstance(self.parent, Autograde):
             _expect_one_notebook_each(self.parent)
             self.parent.coursedir = _without_files(self.parent.coursedir)
+            self._course = Course(Path(self.parent.coursedir.root))
+            try:
+                self._setup = _setup(self._course, self.parent)
+                # Now, before nbgrader removes anything of an earlier run; and all together, on all cores.
+                if not isinstance(self.parent, _Autograde):
+                    due = [folder for folder in sorted(self.parent.assignments) if _is_due(self.parent, Path(folder))]
+                    _grade_batch(self._course, self._setup, self.parent, due)
+            except (CourseError, EngineError, IsolationError, KeyFileError) as error:
+                self.parent.log.error(str(error))
+                raise NbGraderException(str(error)) from None
 
     def from_filename(self, filename: str, resources: dict[str, Any] | None = None, **kw: Any) -> Any:
         """A submission: rebuilt, run and judged. Anything else: read as it is. Returns (text, resources)."""
         if resources is None or not isinstance(self.parent, Autograde) or not self.parent._sanitizing:
             return super().from_filename(filename, resources=resources, **kw)
         folder, names = Path(filename).parent, resources["nbgrader"]
-        course = Course(Path(self.parent.coursedir.root))
-        graded = self._grade(course, names["assignment"], folder)
+        graded = last_verdict(self._setup, folder, results(self._course))
+        if graded is None:  # it was replaced since
+            _grade_batch(self._course, self._setup, self.parent, [str(folder)])
+            graded = last_verdict(self._setup, folder, results(self._course))
+        if graded is None:
+            raise CourseError(f"{folder} changes while it is graded. Run the command again.")
         graded_folder = Path(self.parent._format_dest(names["assignment"], names["student"]))
-        _keep_timestamp(self.parent.coursedir, folder, graded_folder)
-        notebook = graded.notebook
-        notebook.metadata[VERDICT] = {**notebook.metadata.get(VERDICT, {}), "verdict": _verdict(graded)}
+        keep_timestamp(self.parent.coursedir, folder, graded_folder)
+        notebook = _with_verdict(graded, self._setup.material)
         found = ResourcesDict()
         found.update(resources, metadata=ResourcesDict(name=Path(filename).stem, path=str(folder)))
         return self.from_notebook_node(notebook, resources=found)  # type: ignore[no-untyped-call]
 
-    def _grade(self, course: Course, slug: str, folder: Path) -> Graded:
-        if slug not in self._materials:
-            self._materials[slug] = Material.of(course, slug)
-        return grade_folder(self._materials[slug], folder, self._open_box, results(course))
 
-    def _open_box(self) -> Box:
-        """One box for the whole batch, opened for the first submission that has no verdict yet."""
-        if self._box is None:
-            self._box = self._boxes.enter_context(Box())
-        return self._box
+def _setup(course: Course, converter: Autograde) -> Setup:
+    grading = Grading(config=converter.config)
+    return Setup(Material.of(course, converter.coursedir.assignment_id), grading.limits(), grading.isolation)
+
+
+def _grade_batch(course: Course, setup: Setup, converter: Autograde, folders: Sequence[str]) -> None:
+    """Grade all of these, with a line in nbgrader's log now and then."""
+    started = said = time.monotonic()
+    count = 0
+
+    def done(_: str, __: Mark) -> None:
+        nonlocal said, count
+        count += 1
+        now = time.monotonic()
+        if now - said >= LOG_SECONDS or count == len(folders):
+            said, rate = now, 60 * count / max(now - started, 0.001)
+            converter.log.info(
+                "Graded %d of %d submissions, %.0f a minute, about %.0f minutes left",
+                *(count, len(folders), rate, (len(folders) - count) / rate),
+            )
+
+    with engine(setup, Grading(config=converter.config).workers) as opened:
+        grade_class(opened, {folder: Path(folder) for folder in folders}, results(course), done)
+
+
+def _is_due(converter: Autograde, folder: Path) -> bool:
+    """Whether nbgrader will convert this submission: by its own rule, without doing what it does about it."""
+    student = folder.parent.name
+    if student in (converter.coursedir.student_id_exclude or "").split(","):
+        return False
+    graded = Path(converter._format_dest(folder.name, student))
+    new, old = (converter.coursedir.get_existing_timestamp(str(one)) for one in (folder, graded))
+    return converter.force or not graded.exists() or bool(new and old and new > old)
 
 
 def _expect_one_notebook_each(converter: Autograde) -> None:
@@ -122,22 +161,32 @@ def _without_files(coursedir: CourseDirectory) -> CourseDirectory:
     return _Submissions(parent=coursedir.parent, **{**settings, "ignore": ["*", ".*"]})
 
 
-def _keep_timestamp(coursedir: CourseDirectory, submitted: Path, autograded: Path) -> None:
-    """Copy the time of submission, by which nbgrader sees that a newer one has come in."""
-    if coursedir.get_existing_timestamp(str(submitted)) is not None:
-        autograded.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(submitted / TIMESTAMP, autograded / TIMESTAMP)
+def _with_verdict(graded: Graded, material: Material) -> NotebookNode:
+    about = {**graded.notebook.metadata.get(VERDICT, {}), "verdict": _verdict(graded, material.released)}
+    graded.notebook.metadata[VERDICT] = about
+    return graded.notebook
 
 
-def _verdict(graded: Graded) -> dict[str, Any]:
-    """What goes into the gradebook, and what a person sees beside it."""
+def _verdict(graded: Graded, released: NotebookNode) -> dict[str, Any]:
+    """What goes into the gradebook, and all that the feedback page says about it."""
     return {
         "status": graded.status,
+        "words": status(graded),
         "notes": list(graded.notes),
-        "exercises": {
-            one.name: {"points": one.points, "status": one.status, "comment": comment(one)} for one in graded.exercises
-        },
+        "written": _written(graded.notebook, released),
+        "exercises": {one.name: {**asdict(one), "comment": comment(one)} for one in graded.exercises},
     }
+
+
+def _written(notebook: NotebookNode, released: NotebookNode) -> list[str]:
+    """Ids of the code cells that a student added, or changed without being asked to, in the notebook's order."""
+    ours = {cell.id: cell.source for cell in released.cells}
+    marked = {cell.id for cell in notebook.cells if cell.metadata.get("nbgrader")}
+    return [
+        cell.id
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.id not in marked and cell.source != ours.get(cell.id)
+    ]
 
 
 def comment(result: ExerciseResult) -> str:
@@ -155,27 +204,9 @@ class RecordVerdict(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader is 
         where = (names["notebook"], names["assignment"], names["student"])
         verdict = nb.metadata.get(VERDICT, {}).get("verdict", {}).get("exercises", {})
         with Gradebook(names["db_url"]) as gradebook:
-            for grade in gradebook.find_submission_notebook(*where).grades:
-                one = verdict.get(grade.name.removeprefix("check-"))
-                # A mark that is left from an earlier submission must not stand, whatever has happened.
-                grade.auto_score = one["points"] if one else None
-                grade.needs_manual_grade = one is None or grade.manual_score is not None
-            for name, one in verdict.items():
-                gradebook.find_comment(name, *where).auto_comment = one["comment"]
+            enter(gradebook.find_submission_notebook(*where), verdict)
             gradebook.db.commit()
         return nb, resources
-
-
-class SanitizeStudents(SanitizeHTML):
-    """Makes what students wrote inert in HTML. The lesson's own Markdown is ours; sanitising would spoil its math."""
-
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: ResourcesDict, cell_index: int
-    ) -> tuple[NotebookNode, ResourcesDict]:
-        """Called by nbconvert for each cell."""
-        if cell.cell_type == "markdown" and not cell.metadata.get("nbgrader", {}).get("solution"):
-            return cell, resources
-        return super().preprocess_cell(cell, resources, cell_index)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def check_gradebook(course: Course, material: Material) -> None:
@@ -212,21 +243,61 @@ class _Autograde(Autograde):  # type: ignore[misc]  # nbgrader is untyped
         _expect_one_notebook_each(self)
 
 
-def record_class(course: Course, slug: str) -> None:
-    """Write the verdicts on all submissions of a lesson into the gradebook, by nbgrader's own converter.
+def record_class(
+    course: Course, material: Material, marks: Mapping[str, Mark], done: Callable[[], None] = lambda: None
+) -> None:
+    """Write the verdicts on all submissions of a lesson into the gradebook.
+
+    Args:
+        course: where the verdicts are kept.
+        material: of the lesson.
+        marks: by student, as `batch.grade_class` gives them.
+        done: called after each submission.
 
     Raises:
-        CourseError: nbgrader could not write some of them; its log says which.
+        CourseError: the gradebook could not be written, or does not know some students and may not add any.
     """
-    directory = course.directory(slug)
-    config = course.config()
-    converter = _Autograde(coursedir=directory, config=config)
+    converter = _Autograde(coursedir=course.directory(material.slug), config=course.config())
     converter.force = True
     converter.log.setLevel("ERROR")
+    if _has_own_steps(converter):
+        try:
+            converter.start()
+        except Exception as error:
+            raise CourseError(f"nbgrader could not record every mark: {error}") from None
+        return
+    converter.coursedir = _without_files(converter.coursedir)
+    kept, unknown = results(course), []
     try:
-        converter.start()
-    except Exception as error:
-        raise CourseError(f"nbgrader could not record every mark: {error}") from None
+        with Writer(converter, material.slug) as writer:
+            for student, mark in marks.items():
+                graded = kept.get(mark.name) or kept.failure(mark.name)
+                if graded is None:
+                    raise CourseError(f"The verdict on {student} is gone from {kept.folder}. Run the command again.")
+                notebook = _with_verdict(graded, material)
+                try:
+                    writer.write(student, notebook, notebook.metadata[VERDICT]["verdict"]["exercises"])
+                except MissingEntry:
+                    unknown.append(student)
+                done()
+    except (OSError, SQLAlchemyError) as error:
+        raise CourseError(
+            f"The gradebook could not be written: {error}. All verdicts are kept: mend this, and run the same command "
+            "again."
+        ) from None
+    if unknown:
+        raise CourseError(
+            f"These students are not in the gradebook, and the course's settings add none: {', '.join(unknown)}. Add "
+            "them (nbgrader db student add NAME), and run the same command again."
+        )
+
+
+def _has_own_steps(converter: Autograde) -> bool:
+    """Whether a course has nbgrader do more than its usual things at each submission."""
+    usual = {"RecordVerdict", "AssignLatePenalties", "CheckCellMetadata"}
+    steps = {getattr(step, "__name__", str(step)).rpartition(".")[2] for step in converter.autograde_preprocessors}
+    hooks = (converter.pre_convert_hook, converter.post_convert_hook)
+    return steps != usual or bool(converter.sanitize_preprocessors) or any(hooks)
 
 
 def marks(course: Course, slug: str) -> dict[str, dict[str, float]]:

@@ -1,26 +1,39 @@
-"""What a person sees of a graded class: the table, and the summary of one notebook."""
+"""What a person sees of a graded class: the table, the summary, and the report on one notebook."""
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Mapping
 
 from rich.table import Table
 
-from trainloop.grade import Graded
+from trainloop.batch import Mark
+from trainloop.grade import SERIOUS, Graded
 from trainloop.instant import render
-from trainloop.verdict import IN_WORDS
+from trainloop.verdict import IN_WORDS, Status
+
+MOST = 100  # rows of a table, lines of notes, that a person reads
+SLOWEST = 3
+LOOK_AT: tuple[Status, ...] = tuple(one for one in SERIOUS if one not in ("wrong", "missing"))
 
 
 def class_table(graded: Mapping[str, Graded], title: str) -> Table:
-    """A row a student: points by exercise, total, status in words."""
+    """A row a student: points by exercise, total, status in words. Of a large class, those to look at first."""
+    shown = graded
+    if len(graded) > MOST:
+        chosen = {student: one for student, one in graded.items() if one.status in LOOK_AT}
+        shown = dict(itertools.islice(chosen.items(), MOST))
     table = Table(title=title, title_justify="left", caption_justify="left")
+    if len(shown) < len(graded):
+        table.caption = f"{len(shown)} of {len(graded)} students: those to look at first. All marks: nbgrader export"
     table.add_column("student", no_wrap=True)
     first = next(iter(graded.values()), None)
     for exercise in first.exercises if first else ():
         table.add_column(f"{exercise.name} ({number(exercise.possible)})", justify="right")
     table.add_column(f"total ({number(first.possible)})" if first else "total", justify="right", style="bold")
     table.add_column("status", no_wrap=True)
-    for student, one in graded.items():
+    for student, one in shown.items():
         points = [number(exercise.points) for exercise in one.exercises]
         style = "green" if one.status == "ok" else "" if one.status == "wrong" else "yellow"
         table.add_row(student, *points, number(one.points), f"[{style}]{status(one)}" if style else status(one))
@@ -37,7 +50,51 @@ def status(graded: Graded) -> str:
 
 def notes(graded: Mapping[str, Graded]) -> list[str]:
     """What a grader should know beside the marks, a line each."""
-    return [f"{student}: {note}" for student, one in graded.items() for note in one.notes]
+    found = [f"{student}: {note}" for student, one in graded.items() for note in one.notes]
+    if len(found) > MOST:
+        return [*found[:MOST], f"{len(found) - MOST} more such notes stand in the feedback."]
+    return found
+
+
+def summary(marks: Mapping[str, Mark]) -> list[str]:
+    """A class in a few lines: how many, which statuses, how the marks lie, what took longest, what failed."""
+    before = sum(mark.before for mark in marks.values())
+    lines = [f"{len(marks)} submissions: {len(marks) - before} graded now, {before} before."]
+    counts = Counter(mark.graded.status for mark in marks.values())
+    order: tuple[Status, ...] = ("ok", *reversed(SERIOUS))
+    lines.append("Status: " + ", ".join(f"{IN_WORDS[one]} {counts[one]}" for one in order if counts[one]) + ".")
+    lines.append(_distribution([mark.graded for mark in marks.values()]))
+    now = sorted(((mark.graded.seconds, student) for student, mark in marks.items() if not mark.before), reverse=True)
+    if now:
+        lines.append("Slowest: " + ", ".join(f"{student} {seconds:.1f} s" for seconds, student in now[:SLOWEST]) + ".")
+    retried = [s for s, mark in marks.items() if mark.failures and mark.graded.status != "grader error"]
+    if retried:
+        lines.append(f"Graded at the second try, after a failure of the grader: {_names(retried)}.")
+    lines += [
+        f"Put aside, because the grader failed {len(mark.failures)} times: {student}. {mark.failures[-1]}"
+        for student, mark in itertools.islice(quarantined(marks).items(), MOST)
+    ]
+    return lines
+
+
+def quarantined(marks: Mapping[str, Mark]) -> dict[str, Mark]:
+    """Those that the grader failed on."""
+    return {student: mark for student, mark in marks.items() if mark.graded.status == "grader error"}
+
+
+def _distribution(graded: list[Graded]) -> str:
+    """How many have how much of the points, in fifths."""
+    shares = [one.points / one.possible for one in graded if one.possible]
+    fifths = Counter(min(4, int(5 * share + 1e-9)) for share in shares if share < 1)
+    parts = [f"{20 * fifth} to {20 * fifth + 20} %: {fifths[fifth]}" for fifth in range(5)]
+    full = sum(share >= 1 for share in shares)
+    mean = 100 * sum(shares) / len(shares) if shares else 0
+    return f"Points: {', '.join(parts)}, all of them: {full}; {mean:.0f} % on average."
+
+
+def _names(students: list[str]) -> str:
+    more = len(students) - MOST
+    return ", ".join(students[:MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def number(points: float) -> str:
