@@ -11,12 +11,14 @@ import textwrap
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from trainloop import values
 from trainloop.key import VISIBLE_NAME, Key, KeyFileError
 from trainloop.verdict import CheckResult, ExerciseResult, judge
+
+if TYPE_CHECKING:
+    import torch
 
 KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run` for the instructor's notebooks
 WIDTH = 88
@@ -62,6 +64,8 @@ def given(name: str) -> torch.Tensor:
         KeyError: the key has no such array, as on a learner's machine.
     """
     value = _key().given[name]
+    import torch  # not at the top: see `values.encode`
+
     return torch.from_numpy(values.array(value).copy())
 
 

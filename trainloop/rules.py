@@ -9,7 +9,6 @@ in a judge cell, which runs at build time only:
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from trainloop import values
 from trainloop.values import Json
@@ -22,6 +21,8 @@ def close(rtol: float = 1e-4, atol: float = 1e-6) -> Json:
 
 def accuracy(labels: object, at_least: float) -> Json:
     """At least this share of predicted classes, shape (N,) or (N, 1), equal to `labels`, shape (N,)."""
+    import torch  # not at the top: see `values.encode`
+
     return {"rule": "accuracy", "labels": values.encode(torch.as_tensor(labels).reshape(-1)), "at_least": at_least}
 
 

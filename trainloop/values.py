@@ -26,11 +26,13 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 Json: TypeAlias = dict[str, Any]
 Array: TypeAlias = npt.NDArray[Any]
@@ -92,6 +94,8 @@ def encode(value: object, depth: int = 0) -> Json:
         if len(value) > MAX_TEXT:  # type: ignore[arg-type]
             raise TooLarge(f"a text of more than {MAX_TEXT} characters")
         return {"type": "str", "data": value}
+    import torch  # not at the top: the trusted side only reads what was encoded, and loads in half the time without
+
     if kind is torch.Tensor or kind is torch.nn.Parameter:
         return _encode_tensor(value)  # type: ignore[arg-type]
     if kind is np.ndarray:
@@ -117,6 +121,8 @@ def _fits(number: int) -> bool:
 
 
 def _encode_tensor(tensor: torch.Tensor) -> Json:
+    import torch
+
     name = str(tensor.dtype).removeprefix("torch.")
     if name not in DTYPES or tensor.layout is not torch.strided or tensor.is_meta:
         return {"type": "opaque", "name": f"Tensor of {name}"}
@@ -229,6 +235,8 @@ def observe(call: Callable[[], object], user_file: str | None = None) -> Json:
 @contextmanager
 def _steady() -> Iterator[None]:
     """The same generators, gradient mode and dtype for every observation, and the learner's own given back after it."""
+    import torch
+
     dtype, numpy_state, python_state = torch.get_default_dtype(), np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
