@@ -5,6 +5,9 @@ kept verdicts. Each is the command that an instructor types; its time is wall ti
 The submissions end by themselves, right or wrong: loops without end and broken files would measure time limits.
 Stock nbgrader gets one torch thread, as the others have: with more of them, a busy machine would make it look slower
 than it is.
+
+Our ways are held against the floor as well, see `floor`: there, what counts is the time of each further submission,
+that is, of all of them less that of a class of one.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from trainloop.box import Step
 from trainloop.course import CONFIG_NAME, Course
 from trainloop.demo import set_up
 from trainloop.instant import KEY_VARIABLE, ChecksFailed
+from trainloop.isolation import children, usage
 from trainloop.key import VISIBLE_NAME
 from trainloop.lesson import Exercise, read
 from trainloop.needs import needed
@@ -39,7 +43,7 @@ from trainloop.record import marks
 
 BOUND_MS = 50.0  # of an instant check, beyond the learner's own computing
 CALLS = 10  # of `check` for each answer
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
 STOCK_CONFIG = 'c = get_config()\nc.CourseDirectory.course_id = "training-loop"\n'
 
 Advance = Callable[[int], None]  # called with the number of submissions done so far
@@ -61,16 +65,23 @@ class Way:
 
 @dataclass(frozen=True)
 class Measured:
-    """One way's wall time in seconds, and its marks: student -> grade cell -> score."""
+    """One way's wall time in seconds, its marks, and the most memory that one of its workers had."""
 
     way: Way
     seconds: float
-    marks: Mapping[str, Mapping[str, float]]
+    marks: Mapping[str, Mapping[str, float]]  # student -> grade cell -> score
+    worker_bytes: int = 0  # resident, with the submission that it runs; pages shared with others count in part
+    start_seconds: float = 0.0  # wall time of a class of one; 0 where it was not measured
 
     @property
     def rate(self) -> float:
         """Submissions a minute."""
         return 60 * len(self.marks) / self.seconds
+
+    @property
+    def further_seconds(self) -> float:
+        """Wall time of each submission after the first."""
+        return (self.seconds - self.start_seconds) / (len(self.marks) - 1)
 
 
 @dataclass(frozen=True)
@@ -150,11 +161,13 @@ def measure(course: Course, slug: str, submissions: list[Student], way: Way, adv
             (mine.root / CONFIG_NAME).write_text(STOCK_CONFIG, encoding="utf-8")
             # Without it, `check` in a student's kernel would know the visible checks alone.
             environment[KEY_VARIABLE] = str(mine.key(slug))
-        seconds = _time(way, mine.root, environment, advance)
-        return Measured(way, seconds, marks(mine, slug))
+        seconds, most = _time(way, mine.root, environment, advance)
+        return Measured(way, seconds, marks(mine, slug), most)
 
 
-def _time(way: Way, folder: Path, environment: Mapping[str, str], advance: Advance) -> float:
+def _time(way: Way, folder: Path, environment: Mapping[str, str], advance: Advance) -> tuple[float, int]:
+    """Wall time in seconds, and the peak memory of a worker in bytes."""
+    most = 0
     log = folder.with_name("log.txt")
     with log.open("w", encoding="utf-8") as file:
         started = time.perf_counter()
@@ -165,13 +178,28 @@ def _time(way: Way, folder: Path, environment: Mapping[str, str], advance: Advan
                     code = process.wait(POLL_SECONDS)
                     break
                 advance(len(list(folder.glob(way.kept))))
+                most = max([most, *map(_memory, _workers(process.pid))])
         finally:
             process.kill()
         seconds = time.perf_counter() - started
     if code:
         end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
         raise BenchmarkError(f"{way.name} ended with status {code}. The end of what it said:\n{end}")
-    return seconds
+    return seconds, most
+
+
+def _workers(pid: int) -> list[int]:
+    """The processes below `pid` that hold a worker and all that belongs to it."""
+    found = []
+    for child in children(pid):
+        with contextlib.suppress(OSError):
+            mine = b"trainloop.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+            found += [child] if mine else _workers(child)
+    return found
+
+
+def _memory(pid: int) -> int:
+    return usage([pid], enough_bytes=0).memory_bytes
 
 
 def full_marks(measured: Measured, course: Course, slug: str) -> set[tuple[str, str]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,14 +32,16 @@ from benchmarks import (
     sample,
     ways,
 )
+from benchmarks.floor import floor
 from trainloop.course import Course, CourseError
+from trainloop.grade import Material
 
 console = Console()
 errors = Console(stderr=True)
 
 
 def main(
-    count: Annotated[int, typer.Option("--students", min=1, help="Submissions to grade, in each way.")] = 8,
+    count: Annotated[int, typer.Option("--students", min=2, help="Submissions to grade, in each way.")] = 24,
     output: Annotated[Path | None, typer.Option(help="A JSON file to write the numbers to.")] = None,
     lesson: Annotated[str, typer.Option(help="The lesson, by number or slug.")] = "2.1",
 ) -> None:
@@ -57,14 +61,20 @@ def _run(count: int, output: Path | None, lesson: str) -> None:
     # The check comes first: it loads torch from the disk, which the first way would pay for otherwise.
     with _progress("check, in the notebook", answers(course, slug)) as advance:
         instant = measure_checks(course, slug, advance)
+    with tempfile.TemporaryDirectory() as folder, console.status("the floor"):
+        bottom = floor(Material.of(course, slug), submissions, Path(folder), os.cpu_count() or 1) / count
     measured = []
     for way in ways(slug):
+        start = 0.0
+        if not way.stock:
+            with _progress(f"{way.name}, a class of one", 1) as advance:
+                start = measure(course, slug, submissions[:1], way, advance).seconds
         with _progress(way.name, count) as advance:
-            measured.append(measure(course, slug, submissions, way, advance))
+            measured.append(replace(measure(course, slug, submissions, way, advance), start_seconds=start))
     compare_marks(measured)
     right = [full_marks(one, course, slug) for one in measured]
     full = [len(one) for one in right]
-    console.print(_table(measured, full, about))
+    console.print(_table(measured, full, about, bottom))
     for student, cell in sorted(right[0] ^ right[-1]):
         which = "Only stock nbgrader gives" if (student, cell) in right[0] else "Stock nbgrader does not give"
         console.print(f"{which} {student} full marks for {cell}.", highlight=False)
@@ -73,7 +83,7 @@ def _run(count: int, output: Path | None, lesson: str) -> None:
         f"{len(instant.milliseconds)} answers), {instant.slowest:.1f} ms for the slowest; bound {BOUND_MS:.0f} ms."
     )
     if output is not None:
-        output.write_text(json.dumps(_plain(about, measured, full, instant), indent=1) + "\n", encoding="utf-8")
+        output.write_text(json.dumps(_plain(about, measured, full, instant, bottom), indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -98,34 +108,52 @@ def _about(slug: str, count: int) -> dict[str, Any]:
     }
 
 
-def _table(measured: Sequence[Measured], full: Sequence[int], about: dict[str, Any]) -> Table:
+def _table(measured: Sequence[Measured], full: Sequence[int], about: dict[str, Any], bottom: float) -> Table:
     title = f"{about['students']} submissions of {about['lesson']}, {about['cores']} cores, load before {about['load']}"
-    caption = "full marks: exercises that got all of their points"
+    caption = (
+        "full marks: exercises that got all of their points. worker: most memory of one. further: time of each "
+        f"submission after the first; the floor is {1000 * bottom:.0f} ms: their own cells' computing, nothing else"
+    )
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     table.add_column("way")
-    for heading in ("seconds", "a minute", "times stock", "full marks"):
+    for heading in ("seconds", "a minute", "times stock", "full marks", "worker", "further", "times floor"):
         table.add_column(heading, justify="right")
     for one, right in zip(measured, full, strict=True):
         ratio = one.rate / measured[0].rate
-        table.add_row(one.way.name, f"{one.seconds:.1f}", f"{one.rate:.1f}", f"{ratio:.1f}", str(right))
+        ours = []
+        if not one.way.stock:
+            further = one.further_seconds
+            ours = [f"{one.worker_bytes / 1e6:.0f} MB", f"{1000 * further:.0f} ms", f"{further / bottom:.2f}"]
+        table.add_row(one.way.name, f"{one.seconds:.1f}", f"{one.rate:.1f}", f"{ratio:.1f}", str(right), *ours)
     return table
 
 
 def _plain(
-    about: dict[str, Any], measured: Sequence[Measured], full: Sequence[int], instant: Instant
+    about: dict[str, Any], measured: Sequence[Measured], full: Sequence[int], instant: Instant, bottom: float
 ) -> dict[str, Any]:
-    found = [
-        {
-            "way": one.way.name,
-            "seconds": round(one.seconds, 2),
-            "submissions_a_minute": round(one.rate, 2),
-            "times_stock": round(one.rate / measured[0].rate, 2),
-            "exercises_with_full_marks": right,
-        }
-        for one, right in zip(measured, full, strict=True)
-    ]
+    found = [_row(one, right, measured[0], bottom) for one, right in zip(measured, full, strict=True)]
     checks = {"median": round(instant.median, 2), "slowest": round(instant.slowest, 2), "bound": BOUND_MS}
-    return {**about, "grading": found, "instant_check_ms": checks}
+    floor = {"seconds_a_submission": round(bottom, 4), "submissions_a_minute": round(60 / bottom, 1)}
+    return {**about, "grading": found, "floor": floor, "instant_check_ms": checks}
+
+
+def _row(one: Measured, right: int, stock: Measured, bottom: float) -> dict[str, Any]:
+    row = {
+        "way": one.way.name,
+        "seconds": round(one.seconds, 2),
+        "submissions_a_minute": round(one.rate, 2),
+        "times_stock": round(one.rate / stock.rate, 2),
+        "exercises_with_full_marks": right,
+    }
+    if one.way.stock:
+        return row
+    return {
+        **row,
+        "peak_bytes_of_a_worker": one.worker_bytes,
+        "seconds_of_a_class_of_one": round(one.start_seconds, 2),
+        "seconds_a_further_submission": round(one.further_seconds, 4),
+        "times_floor": round(one.further_seconds / bottom, 3),
+    }
 
 
 typer.run(main)

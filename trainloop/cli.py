@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 if TYPE_CHECKING:
     from trainloop.batch import Mark
     from trainloop.course import Course
+    from trainloop.isolation import Level
 
 app = typer.Typer(
     help="Learn the Training Loop with PyTorch: build, run, check and grade its lessons.",
@@ -29,13 +30,15 @@ Lessons = Annotated[list[str] | None, typer.Argument(help="Lessons by number (2.
 Lesson = Annotated[str, typer.Argument(help="A lesson by number (2.1) or slug.")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", "-n", min=1, help="Submissions graded at the same time. [default: the cores]"),
+    typer.Option("--workers", "-n", min=1, help="Submissions graded at the same time (default: the cores)."),
 ]
 
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """Turn what the stations refuse into one sentence and exit status 1."""
+    from traitlets import TraitError
+
     from trainloop.box import BoxError
     from trainloop.course import CourseError
     from trainloop.engine import EngineError
@@ -46,7 +49,16 @@ def _plain_errors() -> Iterator[None]:
 
     try:
         yield
-    except (BoxError, CourseError, EngineError, IsolationError, KeyFileError, LabError, LessonError) as error:
+    except (
+        BoxError,
+        CourseError,
+        EngineError,
+        IsolationError,
+        KeyFileError,
+        LabError,
+        LessonError,
+        TraitError,
+    ) as error:
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
@@ -148,6 +160,13 @@ def grade(
         typer.Option(help="Grade on the workers of this Dask scheduler.", metavar="ADDRESS"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Grade afresh what was graded before.")] = False,
+    isolation: Annotated[
+        str | None,
+        typer.Option(
+            help='"full", or "limits" for code that you trust: it is run as an ordinary process '
+            "(default: as set in nbgrader_config.py, else full)."
+        ),
+    ] = None,
 ) -> None:
     """Grade all submissions of a lesson into nbgrader's gradebook."""
     if workers is not None and scheduler is not None:
@@ -158,7 +177,7 @@ def grade(
 
         course = Course.find()
         try:
-            marks = _grade_class(course, course.slug(lesson), workers, scheduler, force)
+            marks = _grade_class(course, course.slug(lesson), workers, scheduler, force, _level(isolation))
         except KeyboardInterrupt:
             errors.print("Stopped. What was graded is kept: the same command goes on from there.")
             raise typer.Exit(130) from None
@@ -167,8 +186,25 @@ def grade(
             raise typer.Exit(1)
 
 
+def _level(name: str | None) -> Level | None:
+    """A level of isolation by name."""
+    from trainloop.isolation import LEVELS
+
+    for level in LEVELS:
+        if name == level:
+            return level
+    if name is not None:
+        raise typer.BadParameter(f"there are these levels: {', '.join(LEVELS)}.", param_hint="--isolation")
+    return None
+
+
 def _grade_class(
-    course: Course, slug: str, workers: int | None = None, scheduler: str | None = None, force: bool = False
+    course: Course,
+    slug: str,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    force: bool = False,
+    level: Level | None = None,
 ) -> dict[str, Mark]:
     """Grade with a progress bar, record, print the table. Refuses what is amiss before anything is written."""
     from trainloop.batch import alone, grade_class
@@ -182,7 +218,7 @@ def _grade_class(
     material = Material.of(course, slug)
     folders = submissions(course, slug)
     check_gradebook(course, material)
-    setup = Setup(material, grading.limits(), grading.isolation)
+    setup = Setup(material, grading.limits(), level or grading.isolation)
     with alone(course):
         with engine(setup, workers or grading.workers, scheduler) as opened:
             where = f"{opened.workers} worker{'s' if opened.workers != 1 else ''} {opened.place}"
@@ -243,7 +279,7 @@ def check(file: Annotated[Path, typer.Argument(help="Your notebook.", metavar="F
 @app.command()
 def lab(
     lesson: Annotated[str | None, typer.Argument(help="A lesson to open, by number (2.1) or slug.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Your working copy. [default: work/ in the course]")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Your working copy (default: work/ in the course).")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """Open JupyterLab on your own working copy of the lessons. Updates never touch what you changed."""
@@ -269,6 +305,7 @@ def demo(
     with _plain_errors():
         from trainloop.course import Course
         from trainloop.demo import feedback, hand_in, set_up
+        from trainloop.isolation import choose
 
         course = Course.find()
         slug = course.slug("2.1")
@@ -276,7 +313,8 @@ def demo(
         console.print(f"A course folder for the demonstration: {class_course.root}", highlight=False)
         students = hand_in(course, class_course, slug)
         console.print(f"{len(students)} students have handed in {slug}.", highlight=False)
-        graded = _grade_class(class_course, slug, workers)
+        # What the sample class hands in is ours, so any level will do.
+        graded = _grade_class(class_course, slug, workers, level=choose(None))
         with _progress("Feedback", len(graded)) as advance:
             pages = feedback(class_course, slug, list(graded), lambda: advance(""))
         console.print(f"Feedback pages: {pages}/<student>/{slug}/{slug}.html", highlight=False, soft_wrap=True)

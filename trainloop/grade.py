@@ -121,7 +121,7 @@ def grade(material: Material, intake: Intake, box: Box) -> Graded:
         BoxError: the box failed; nothing is said about the submission.
     """
     started = time.monotonic()
-    results = {} if intake.status == "missing" else box.run(Job(tuple(_steps(intake)), material.key.given))
+    results = {} if intake.status == "missing" else box.run(Job(tuple(steps_of(intake)), material.key.given))
     exercises = tuple(_judge(key, intake, results, box.limits) for key in material.key.exercises.values())
     notebook = _with_outputs(intake.notebook, results, {f"check-{one.name}": one for one in exercises})
     seconds = time.monotonic() - started
@@ -134,7 +134,7 @@ def _overall(exercises: Sequence[ExerciseResult]) -> Status:
     return next((status for status in SERIOUS if status in found), "ok")
 
 
-def _steps(intake: Intake) -> list[Step]:
+def steps_of(intake: Intake) -> list[Step]:
     """What runs, and in which order.
 
     Checks run after all of the student's cells, so that nothing a hidden check hands to their code can be printed

@@ -53,8 +53,9 @@ class Caps:
     file_bytes: int = 20_000_000  # of one notebook; a larger one is not read
     cells: int = 2_000  # of one notebook; those beyond are left out
     cell_chars: int = 200_000  # of one cell; what is beyond is cut off
+    chars: int = 500_000  # of all cells together; those beyond are left out, because to look at code takes time
     files: int = 20  # notebooks in a folder; those beyond are not opened
-    entries: int = 10_000  # names in a folder
+    entries: int = 10_000  # notebooks and folders in a folder
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,12 @@ def _read(data: bytes, caps: Caps) -> tuple[list[_Cell], list[str]]:
     cells = [_cell(cell) for cell in known[: caps.cells]]
     if long := sum(len(cell.text) > caps.cell_chars for cell in cells):
         notes.append(f"Cells with more than {caps.cell_chars:,} characters were cut off there: {long}.")
-    return [replace(cell, text=cell.text[: caps.cell_chars]) for cell in cells], notes
+    cells = [replace(cell, text=cell.text[: caps.cell_chars]) for cell in cells]
+    ends = itertools.accumulate(len(cell.text) for cell in cells)
+    kept = sum(end <= caps.chars for end in ends)
+    if kept < len(cells):
+        notes.append(f"The notebook is very long; cells after the first {caps.chars:,} characters were left out.")
+    return cells[:kept], notes
 
 
 def _decode(data: bytes, caps: Caps, notes: list[str]) -> str:
@@ -595,17 +601,22 @@ def _notebooks(folder: Path, caps: Caps, notes: list[str]) -> list[_File]:
 def _entries(folder: Path, caps: Caps, notes: list[str]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            visible = (entry for entry in itertools.islice(entries, caps.entries) if not entry.name.startswith("."))
-            return sorted(visible, key=lambda entry: entry.name)
+            return sorted(itertools.islice(filter(_concerns_us, entries), caps.entries), key=lambda entry: entry.name)
     except OSError as error:
         notes.append(f"A folder could not be read ({error.strerror}).")
         return []
 
 
+def _concerns_us(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith("."):
+        return False
+    return entry.name.lower().endswith(".ipynb") or entry.is_dir(follow_symlinks=False)
+
+
 def _regular(entries: Iterable[os.DirEntry[str]], prefix: str, notes: list[str]) -> list[_File]:
     files = []
     for entry in entries:
-        if not entry.name.lower().endswith(".ipynb") or entry.is_dir(follow_symlinks=False):
+        if entry.is_dir(follow_symlinks=False):
             continue
         if entry.is_file(follow_symlinks=False):
             modified = entry.stat(follow_symlinks=False).st_mtime_ns

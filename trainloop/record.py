@@ -30,6 +30,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
+from traitlets import TraitError
 
 from trainloop.batch import Mark, grade_class, last_verdict
 from trainloop.course import Course, CourseError
@@ -66,7 +67,7 @@ class SubmissionExporter(NotebookExporter):
                 if not isinstance(self.parent, _Autograde):
                     due = [folder for folder in sorted(self.parent.assignments) if _is_due(self.parent, Path(folder))]
                     _grade_batch(self._course, self._setup, self.parent, due)
-            except (CourseError, EngineError, IsolationError, KeyFileError) as error:
+            except (CourseError, EngineError, IsolationError, KeyFileError, TraitError) as error:
                 self.parent.log.error(str(error))
                 raise NbGraderException(str(error)) from None
 
@@ -229,7 +230,7 @@ def check_gradebook(course: Course, material: Material) -> None:
         others = f"It knows {', '.join(lessons)}; is it from another course? " if lessons else ""
         raise CourseError(f"The gradebook does not know {slug}. {others}{again}") from None
     except Exception as error:
-        raise CourseError(f"The gradebook cannot be read ({type(error).__name__}: {error}). Is db_url right?") from None
+        raise CourseError(f"The gradebook cannot be read ({_reason(error)}). Is db_url right?") from None
     wanted = {f"check-{name}": exercise.points for name, exercise in material.key.exercises.items()}
     if known != wanted:
         raise CourseError(f"The gradebook's {slug} has other exercises or points than the lesson. {again}")
@@ -282,7 +283,7 @@ def record_class(
                 done()
     except (OSError, SQLAlchemyError) as error:
         raise CourseError(
-            f"The gradebook could not be written: {error}. All verdicts are kept: mend this, and run the same command "
+            f"The gradebook could not be written: {_reason(error)}. All verdicts are kept: mend this, and run the same command "
             "again."
         ) from None
     if unknown:
@@ -290,6 +291,11 @@ def record_class(
             f"These students are not in the gradebook, and the course's settings add none: {', '.join(unknown)}. Add "
             "them (nbgrader db student add NAME), and run the same command again."
         )
+
+
+def _reason(error: Exception) -> str:
+    """What a database says, without the statement that it says it about."""
+    return f"{type(error).__name__}: {' '.join(str(getattr(error, 'orig', None) or error).split())}"
 
 
 def _has_own_steps(converter: Autograde) -> bool:
