@@ -33,6 +33,7 @@ from benchmarks import (
     ways,
 )
 from benchmarks.floor import floor
+from benchmarks.otter import measure as measure_otter
 from trainloop.course import Course, CourseError
 from trainloop.grade import Material
 
@@ -44,16 +45,17 @@ def main(
     count: Annotated[int, typer.Option("--students", min=2, help="Submissions to grade, in each way.")] = 24,
     output: Annotated[Path | None, typer.Option(help="A JSON file to write the numbers to.")] = None,
     lesson: Annotated[str, typer.Option(help="The lesson, by number or slug.")] = "2.1",
+    otter: Annotated[Path | None, typer.Option(help="otter-grader's command, in an environment of its own.")] = None,
 ) -> None:
     """Measure how many submissions a minute are graded, and how long an instant check takes."""
     try:
-        _run(count, output, lesson)
+        _run(count, output, lesson, otter)
     except (BenchmarkError, CourseError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
 
 
-def _run(count: int, output: Path | None, lesson: str) -> None:
+def _run(count: int, output: Path | None, lesson: str, otter: Path | None) -> None:
     course = Course.find()
     slug = course.slug(lesson)
     about = _about(slug, count)
@@ -71,6 +73,9 @@ def _run(count: int, output: Path | None, lesson: str) -> None:
                 start = measure(course, slug, submissions[:1], way, advance).seconds
         with _progress(way.name, count) as advance:
             measured.append(replace(measure(course, slug, submissions, way, advance), start_seconds=start))
+        if way.stock and otter is not None:
+            with _progress("otter run", count) as advance:
+                measured.append(measure_otter(otter.resolve(), course, slug, submissions, os.cpu_count() or 1, advance))
     compare_marks(measured)
     right = [full_marks(one, course, slug) for one in measured]
     full = [len(one) for one in right]
