@@ -27,3 +27,17 @@ c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "trainlo
 # Students' text and output must be inert in feedback and in the formgrader.
 c.HTMLExporter.preprocessors = ["trainloop.feedback.SanitizeStudents"]
 c.HTMLExporter.filters = {"markdown2html": "trainloop.feedback.safe_markdown"}
+
+# What one submission may use, and how far it is shut off; `trainloop/settings.py` says what each means. The defaults:
+# c.Grading.isolation = "full"  # or "limits", for code that you trust: no bubblewrap, an ordinary process
+# c.Grading.workers = <the cores>
+# c.Grading.cell_seconds = 20
+# c.Grading.total_seconds = 180
+# c.Grading.memory_bytes = 2 * 2**30
+# c.Grading.processes = 128
+# c.Grading.open_files = 256
+# c.Grading.disk_bytes = 256 * 2**20
+# c.Grading.file_bytes = 64 * 2**20
+# c.Grading.output_chars = 20_000
+# c.Grading.figures = 16
+# c.Grading.figure_bytes = 1_000_000
