@@ -55,7 +55,7 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Way:
-    """One way to grade a class. `kept` matches the files that it writes, one a submission; `stock` ways are not ours."""
+    """One way to grade a class. `kept` matches the files that it writes, one a submission; `stock` is not ours."""
 
     name: str
     command: tuple[str, ...]
