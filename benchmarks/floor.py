@@ -37,7 +37,7 @@ def floor(material: Material, submissions: Sequence[Student], folder: Path, core
     for student in submissions:
         student.hand_in(folder / student.name / material.slug, material.slug)
         intake = take(folder / student.name / material.slug, material.slug, material.base, material.released)
-        jobs.append(steps_of(intake))
+        jobs.append(steps_of(material, intake))
     given = {name: torch.from_numpy(values.array(plain).copy()) for name, plain in material.key.given.items()}
     _warm_up()
     started = time.perf_counter()

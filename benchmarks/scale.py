@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -101,6 +102,7 @@ def hand_in(course: Course, slug: str, folder: Path, count: int) -> dict[str, Pa
     answers = reference(read(course.text(slug)).exercises)
     first = next(iter(answers))
     ordinary = [one for one in students(course, slug) if one.status != "timeout"]
+    known = {cell.id for cell in released.cells}
     made = {}
     for number in range(count):
         turn, place = divmod(number, ONE_IN)
@@ -109,7 +111,7 @@ def hand_in(course: Course, slug: str, folder: Path, count: int) -> dict[str, Pa
             files = {f"{slug}.ipynb": filled(released, {**answers, first: f"{code}\n# submission {number}"})}
         else:
             student = chance.choice(ordinary)
-            kind, files = student.name, {name: _own(data, number) for name, data in student.files.items()}
+            kind, files = student.name, {name: _own(data, number, known) for name, data in student.files.items()}
         student_folder = folder / f"s{number:05}-{kind}" / slug
         student_folder.mkdir(parents=True)
         for name, data in files.items():
@@ -118,14 +120,17 @@ def hand_in(course: Course, slug: str, folder: Path, count: int) -> dict[str, Pa
     return made
 
 
-def _own(data: bytes, number: int) -> bytes:
-    """The file with a remark in the first graded cell; a damaged one as it is."""
+def _own(data: bytes, number: int, known: AbstractSet[str]) -> bytes:
+    """The file with a remark in the first graded cell; a damaged one as it is. `known` are the ids of our cells."""
     try:
         notebook = nbformat.reads(data.decode(), as_version=4)
     except Exception:  # damaged on purpose
         return data
     answer = next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("solution"))
     answer.source += f"\n# submission {number}"
+    for place, cell in enumerate(notebook.cells):  # nbformat draws the ids of new cells
+        if cell.id not in known:
+            cell.id = f"added-{place}"
     return dump(notebook)
 
 

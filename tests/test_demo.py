@@ -15,12 +15,16 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from tests import sample_class
 from tests.sample_class import Mark, Student
+from trainloop.batch import grade_class
 from trainloop.course import Course
 from trainloop.demo import feedback, hand_in, set_up
-from trainloop.grade import Graded, Material, grade_class, results, submissions
+from trainloop.engine import Setup, Threads
+from trainloop.grade import Graded, Material, results, submissions
 from trainloop.lesson import BEGIN_HIDDEN, END_HIDDEN, Lesson, read
 from trainloop.record import check_gradebook, marks, read_verdict, record_class
-from trainloop.report import class_table, notes
+from trainloop.report import class_table, notes, number
+from trainloop.settings import Grading
+from trainloop.verdict import IN_WORDS
 
 # nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.record`.
 pytestmark = pytest.mark.filterwarnings("ignore:Object of type:sqlalchemy.exc.SAWarning")
@@ -51,8 +55,11 @@ def demo(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     names = hand_in(course, mine, slug)
     material = Material.of(mine, slug)
     check_gradebook(mine, material)
-    graded = grade_class(material, submissions(mine, slug), results(mine), workers=2)
-    record_class(mine, slug)
+    grading = Grading(config=mine.config())
+    with Threads(Setup(material, grading.limits(), grading.isolation), workers=2) as engine:
+        found = grade_class(engine, submissions(mine, slug), results(mine))
+    record_class(mine, material, found)
+    graded = {student: one for student, mark in found.items() if (one := results(mine).get(mark.name))}
     pages = feedback(mine, slug, names)
     students = {student.name: student for student in sample_class.students(course, slug)}
     assert list(students) == names
@@ -132,10 +139,10 @@ def test_the_table_has_a_row_for_each_student_and_the_notes_name_them(demo: Demo
 def test_the_page_says_what_each_check_found(demo: Demo) -> None:
     for name, graded in demo.graded.items():
         text = shown(demo.page(name))
-        assert f"(Score: {round(graded.points, 2)} / {graded.possible})" in text, name
+        assert f"{number(graded.points)} of {number(graded.possible)} points" in text, name
         for check in (check for one in graded.exercises for check in one.checks):
-            said = f"{'ok' if check.status == 'ok' else 'FAIL'} {check.title} {check.sentence}"
-            assert " ".join(said.split()) in text, name
+            assert f"{IN_WORDS[check.status]}: {check.title}" in text, name
+            assert " ".join(check.sentence.replace("`", "").split()) in text, name
 
 
 def test_the_page_names_the_mistake(demo: Demo) -> None:
@@ -146,7 +153,8 @@ def test_the_page_names_the_mistake(demo: Demo) -> None:
         text = shown(demo.page(name))
         for exercise in demo.lesson.exercises.values():
             sentence = exercise.mistakes[index % len(exercise.mistakes)].docstring()
-            assert " ".join(sentence.split()) in text, f"{name}: {exercise.name}: {sentence}"
+            said = " ".join(sentence.replace("`", "").split())
+            assert said in text, f"{name}: {exercise.name}: {sentence}"
 
 
 def hidden_lines(demo: Demo) -> set[str]:

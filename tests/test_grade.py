@@ -297,8 +297,9 @@ def test_a_failure_of_the_box_is_nobodys_mark(grader: Grader, slug: str, handed_
     assert (graded.status, graded.points) == ("grader error", 0)
     assert {one.status for one in graded.exercises} == {"grader error"}
     assert all("not your fault" in check.sentence for one in graded.exercises for check in one.checks)
-    assert not kept.folder.exists()
+    assert [path.name.partition(".")[2] for path in kept.folder.iterdir()] == ["failure.json"]  # no verdict
     assert grade_folder(material, handed_in, lambda: grader.box, kept).points > 0
+    assert [path.name.partition(".")[2] for path in kept.folder.iterdir()] == ["json"]
 
 
 def test_an_exception_is_quoted_with_the_line_of_the_answer(grader: Grader, slug: str) -> None:

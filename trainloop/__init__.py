@@ -7,10 +7,14 @@ The rest follows the data, one module a station, each importing only from statio
     values                  what crosses from a student's process: plain arrays and JSON
     rules, key, verdict     compared with the reference and the named mistakes
     instant, plots          what a lesson imports
+    confine, isolation      shut a process off from the machine
     worker, box, needs      run cells in another process, and only those that are needed
     lesson, lint, build     lesson text  -> notebooks and keys
     intake                  a submission -> a notebook that we trust in everything but the answers
-    grade, record, report   marks, gradebook, feedback, the class table
+    grade, batch            marks: of a submission, of a class
+    engine, cluster         where a class is graded
+    gradebook, record       nbgrader's gradebook and extension points
+    feedback, report        what students and instructors read
     lab, demo, cli          what people type
 """
 

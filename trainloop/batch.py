@@ -27,6 +27,7 @@ from trainloop.intake import Intake
 AHEAD = 4  # submissions on their way, for each worker
 TRIES = 2
 FAILURES_IN_A_ROW = 20  # it is not the submissions then
+EMPTY = new_notebook()
 
 
 @dataclass(frozen=True)
@@ -187,4 +188,4 @@ class _Batch:
 
 def _brief(graded: Graded) -> Graded:
     exercises = tuple(replace(one, checks=()) for one in graded.exercises)
-    return replace(graded, exercises=exercises, notebook=new_notebook())
+    return replace(graded, exercises=exercises, notebook=EMPTY)

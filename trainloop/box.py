@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -56,6 +57,8 @@ class Step:
     id: str
     kind: Literal["code", "check"]
     source: str
+    hidden: bool = False  # a check that must not be there before all others have ended
+    titles: tuple[str, ...] = ()  # of the observations that a check makes; none: all that it names
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,11 @@ def _remove(folder: tempfile.TemporaryDirectory[str]) -> None:
         folder.cleanup()
 
 
+def _may_have_given(step: Step) -> bool:
+    """Whether what `given` hands out comes with a step: with a hidden check, or one that is both."""
+    return step.kind == "check" and (step.hidden or not step.titles)
+
+
 class _Portions:
     """Hands a job to its process bit by bit: what a check does is not there while the cells before it run.
 
@@ -202,8 +210,8 @@ class _Portions:
     """
 
     def __init__(self, job: Job, steps: Sequence[Step], limits: Limits) -> None:
-        runs = [list(run) for _, run in itertools.groupby(steps, key=lambda step: step.kind)]
-        self._ahead = [(run, dict(job.given) if run[0].kind == "check" else {}) for run in runs]
+        runs = [list(run) for _, run in itertools.groupby(steps, key=lambda step: (step.kind, step.hidden))]
+        self._ahead = [(run, dict(job.given) if _may_have_given(run[0]) else {}) for run in runs]
         self._limits = limits
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._last = ""
@@ -412,18 +420,29 @@ class _Attempt:
 
     def follow(self, reports: int, portions: _Portions, usage: Callable[[], Usage]) -> Ending:
         """Read reports until the job is done, the process is gone, or it has used up what it may use."""
+        over, excess = threading.Event(), list[Ending]()
+        # Beside the reading: a fork bomb keeps whoever counts its memory waiting for seconds.
+        threading.Thread(target=self._watch, args=(usage, over, excess), daemon=True).start()
+        try:
+            return self._read(reports, portions, excess)
+        finally:
+            over.set()
+
+    def _watch(self, usage: Callable[[], Usage], over: threading.Event, excess: list[Ending]) -> None:
+        """Look at what the processes use until `over`, or until it is too much: then that goes into `excess`."""
+        while not excess and not over.wait(WATCH_SECONDS):
+            excess += self._excess(usage())
+
+    def _read(self, reports: int, portions: _Portions, excess: Sequence[Ending]) -> Ending:
         lines = _Lines(self._limits.message_bytes)
         pipe = select.poll()  # select.select() refuses descriptors above 1023
         pipe.register(reports, select.POLLIN)
-        look = time.monotonic()
         while True:
             wait = self._patience()
             if wait <= 0:
                 return "timeout"
-            if time.monotonic() >= look:
-                if excess := self._excess(usage()):
-                    return excess
-                look = time.monotonic() + WATCH_SECONDS
+            if excess:
+                return excess[0]
             if not pipe.poll(min(wait, WATCH_SECONDS) * 1_000):
                 continue
             data = os.read(reports, 1 << 18)
@@ -436,10 +455,10 @@ class _Attempt:
             if self._last is not None and portions.ends_with(self._last.id):
                 portions.send_next()
 
-    def _excess(self, used: Usage) -> Ending | None:
+    def _excess(self, used: Usage) -> list[Ending]:
         if used.memory_bytes > self._limits.memory_bytes:
-            return "memory"
-        return "processes" if used.tasks > self._limits.processes else None
+            return ["memory"]
+        return ["processes"] if used.tasks > self._limits.processes else []
 
     def settle(self, ending: Ending, code: int | None) -> None:
         """Account for how it ended, so that the next attempt has a step less.
@@ -508,7 +527,8 @@ class _Attempt:
             case {"checking": [str(_), str(_)]} if step is not None and step.kind == "check":
                 pass
             case {"observed": [str(exercise), str(title), observation]} if step is not None and step.kind == "check":
-                self._keep_observation(self._progress.results[step.id], exercise, title, observation)
+                if not step.titles or title in step.titles:
+                    self._keep_observation(self._progress.results[step.id], exercise, title, observation)
             case {"end": str(name)} if step is not None and step.id == name:
                 self._keep_end(self._progress.results[name], message)
                 self._current, self._last = None, step

@@ -112,6 +112,16 @@ def _other(address: str, there: str, here: str) -> str:
 # --- On the machine of the command -------------------------------------------------------------------------------
 
 
+class _Client(Client):
+    def __del__(self) -> None:
+        """Closed by whoever opened it. Dask's own waits, when Python ends, for a connection that never was."""
+
+
+def _connect(address: str) -> Client:
+    options = {"timeout": CONNECT_SECONDS, "set_as_default": False, "name": "trainloop"}
+    return _Client(address, **options)  # type: ignore[no-untyped-call]
+
+
 @dataclass
 class _Task:
     """A submission on its way, under the key that Dask knows it by now."""
@@ -189,7 +199,7 @@ class Cluster:
         # Dask logs a traceback for each connection that ends; what matters of it is said by our own sentences.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
-            self._client = Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False, name="trainloop")
+            self._client = _connect(self._address)
         except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
             raise EngineError(
                 f"No Dask scheduler answers at {self._address} ({error or type(error).__name__}). Is the address "
@@ -208,6 +218,8 @@ class Cluster:
                 task.future.cancel()
         self._tasks.clear()
         if self._client.status == "running":
+            for topic in (TOPIC, "all"):
+                self._client.unsubscribe_topic(topic)
             self._client.unregister_worker_plugin(self._station)
         self._client.close(timeout=CONNECT_SECONDS)
 

@@ -15,6 +15,7 @@ import ctypes
 import errno
 import os
 import platform
+import stat
 import struct
 import sys
 from collections.abc import Iterator, Mapping
@@ -76,6 +77,7 @@ def enter(disk_bytes: int, processes: int) -> None:
     os.mkdir("/tmp/shm")
     _mount("/tmp/shm", "/dev/shm", None, BIND)
     os.mkdir(WORK)
+    _protect_devices()
     inert = NO_SETUID | NO_DEVICES | NO_EXECUTION
     _mount("proc", "/proc", "proc", inert)
     _cap_processes(processes)
@@ -84,6 +86,16 @@ def enter(disk_bytes: int, processes: int) -> None:
     os.chdir(WORK)
     _drop_capabilities()
     deny_system_calls()
+
+
+def _protect_devices() -> None:
+    """Devices stay open for reading and writing; their mode and times, which all share, become read-only.
+
+    The machine's root owns them: without this its submissions could shut /dev/null to everybody.
+    """
+    for entry in os.scandir("/dev"):
+        if stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
+            _mount(None, entry.path, None, REMOUNT | BIND | READ_ONLY | NO_SETUID | NO_EXECUTION)
 
 
 def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
@@ -113,7 +125,8 @@ def _prctl(what: int, first: int, second: int | bytes = 0) -> None:
 # ------------------------------------------------------------------------------------------------------- system calls
 
 # What a notebook has no use for, and what the holes of the last years were in: namespaces and mounts, other processes,
-# the kernel's own languages and rings, memory that no limit counts, keys, and the running of the machine.
+# the kernel's own languages and rings, memory that no limit counts, keys, the running of the machine, and what two
+# submissions could talk through: locks on files of the system, and news of who opens them.
 # name: (x86-64, AArch64), from Linux' unistd tables; None where there is no such call.
 DENIED: Mapping[str, tuple[int | None, int | None]] = {
     "unshare": (272, 97),
@@ -172,9 +185,23 @@ DENIED: Mapping[str, tuple[int | None, int | None]] = {
     "setdomainname": (171, 162),
     "iopl": (172, None),
     "ioperm": (173, None),
-    "clone3": (435, 435),  # its flags lie in memory, where a filter cannot look; the C library then takes clone
+    "flock": (73, 32),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "clone3": (435, 435),  # its flags lie in memory, where a filter cannot look
 }
-CLONE, SOCKET = (56, 220), (41, 198)
+ABSENT = ("clone3", "flock")  # refused as unknown to the kernel: the C library, and filelock, then take another way
+CLONE, SOCKET, FCNTL = (56, 220), (41, 198), (72, 25)
+LOCKS = (
+    5,
+    6,
+    7,
+    36,
+    37,
+    38,
+    1024,
+    1026,
+)  # what fcntl(2) is asked for: locks, open file description locks, leases, news
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of the table, and the kernel's name
 OTHER_ABI = 0x40000000  # from here on calls of x86-64's x32, which would pass by the numbers above
 LOCAL_SOCKETS = 1  # AF_UNIX
@@ -182,11 +209,11 @@ LOCAL_SOCKETS = 1  # AF_UNIX
 # Instructions of the filter, from linux/bpf_common.h, and its answers, from linux/seccomp.h
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000, 0x80000000
-NUMBER_AT, MACHINE_AT, FIRST_ARGUMENT_AT = 0, 4, 16  # in struct seccomp_data
+NUMBER_AT, MACHINE_AT, FIRST_ARGUMENT_AT, SECOND_ARGUMENT_AT = 0, 4, 16, 24  # in struct seccomp_data
 
 
 def deny_system_calls() -> bool:
-    """Refuse `DENIED`, new namespaces, and all sockets but local ones, to this process and what it starts.
+    """Refuse `DENIED`, new namespaces, locks, and all sockets but local ones, to this process and what it starts.
 
     Returns:
         False on a processor whose system calls this table does not know; the other walls stand without it.
@@ -215,10 +242,16 @@ def _filter(column: int, machine: int) -> Iterator[tuple[int, int, int, int]]:
     yield LOAD, 0, 0, NUMBER_AT
     yield AT_LEAST, 0, 1, OTHER_ABI
     yield refuse(errno.ENOSYS)
-    for numbers in DENIED.values():
+    for name, numbers in DENIED.items():
         if (number := numbers[column]) is not None:
             yield EQUAL, 0, 1, number
-            yield refuse(errno.ENOSYS if number == DENIED["clone3"][column] else errno.EPERM)
+            yield refuse(errno.ENOSYS if name in ABSENT else errno.EPERM)
+    yield EQUAL, 0, 2 * len(LOCKS) + 2, FCNTL[column]
+    yield LOAD, 0, 0, SECOND_ARGUMENT_AT
+    for command in LOCKS:
+        yield EQUAL, 0, 1, command
+        yield refuse(errno.ENOLCK)
+    yield RETURN, 0, 0, ALLOW
     yield EQUAL, 0, 3, CLONE[column]
     yield LOAD, 0, 0, FIRST_ARGUMENT_AT
     yield ANY_BIT, 0, 4, NEW_ANY

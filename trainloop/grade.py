@@ -121,7 +121,7 @@ def grade(material: Material, intake: Intake, box: Box) -> Graded:
         BoxError: the box failed; nothing is said about the submission.
     """
     started = time.monotonic()
-    results = {} if intake.status == "missing" else box.run(Job(tuple(steps_of(intake)), material.key.given))
+    results = {} if intake.status == "missing" else box.run(Job(tuple(steps_of(material, intake)), material.key.given))
     exercises = tuple(_judge(key, intake, results, box.limits) for key in material.key.exercises.values())
     notebook = _with_outputs(intake.notebook, results, {f"check-{one.name}": one for one in exercises})
     seconds = time.monotonic() - started
@@ -134,25 +134,39 @@ def _overall(exercises: Sequence[ExerciseResult]) -> Status:
     return next((status for status in SERIOUS if status in found), "ok")
 
 
-def steps_of(intake: Intake) -> list[Step]:
-    """What runs, and in which order.
+def steps_of(material: Material, intake: Intake) -> list[Step]:
+    """What runs, and in which order: the student's cells, the checks in plain sight, the hidden checks.
 
-    Checks run after all of the student's cells, so that nothing a hidden check hands to their code can be printed
-    into the feedback by a later cell. Where a name is defined twice, the last definition counts.
+    A hidden check is not in the process before everything has been seen of which the student is shown more than a
+    fixed sentence; else their code could find it in memory, and say it in the message of an error. Where a name is
+    defined twice, the last definition counts.
     """
-    steps = [
-        Step(cell.id, "check" if cell.metadata.get("nbgrader", {}).get("grade") else "code", cell.source)
-        for cell in intake.notebook.cells
-        if cell.cell_type == "code"
-    ]
-    return sorted(needed(steps, intake.own), key=lambda step: step.kind == "check")
+    released = {cell.id: cell.source for cell in material.released.cells}
+    steps: list[Step] = []
+    for cell in intake.notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        if not cell.metadata.get("nbgrader", {}).get("grade"):
+            steps.append(Step(cell.id, "code", cell.source))
+            continue
+        checks = material.key.exercises[cell.id.removeprefix("check-")].checks
+        for hidden, name, source in ((False, cell.id, released[cell.id]), (True, _hidden(cell.id), cell.source)):
+            if titles := tuple(check.title for check in checks if check.hidden == hidden):
+                steps.append(Step(name, "check", source, hidden, titles))
+    return sorted(needed(steps, intake.own), key=lambda step: (step.kind == "check", step.hidden))
+
+
+def _hidden(check: str) -> str:
+    """The id of the step that makes the hidden observations of a check cell."""
+    return f"{check}.hidden"  # a dot is in no id of ours
 
 
 def _judge(key: ExerciseKey, intake: Intake, results: Mapping[str, StepResult], limits: Limits) -> ExerciseResult:
-    check = results.get(f"check-{key.name}")
-    observations = check.checks.get(key.name, {}) if check else {}
+    check = f"check-{key.name}"
+    steps = [results[name] for name in (check, _hidden(check)) if name in results]
+    observations = {title: seen for step in steps for title, seen in step.checks.get(key.name, {}).items()}
     result = judge(key, observations, _trouble(key, intake, results, limits))
-    if f"check-{key.name}" in intake.tampered and result.status in ("ok", "wrong"):
+    if check in intake.tampered and result.status in ("ok", "wrong"):
         return replace(result, status="tampered")
     return result
 
@@ -166,6 +180,11 @@ def _trouble(key: ExerciseKey, intake: Intake, results: Mapping[str, StepResult]
         (f"check-{key.name}", "Your code, called by this check,"),
     ):
         if (result := results.get(cell)) is not None and (found := _happened(result, name, limits)):
+            return found
+    if hidden := results.get(_hidden(f"check-{key.name}")):
+        if hidden.status == "error":  # its message may quote what the check handed in
+            return Trouble("wrong", "Your code, called by a hidden check, stopped with an error.")
+        if found := _happened(hidden, "Your code, called by a hidden check,", limits):
             return found
     if key.name in intake.missing:
         return Trouble("missing", "The cell of this exercise is not in the notebook that was handed in.")

@@ -32,6 +32,7 @@ OPAQUE = frozenset(
     "__import__ compile delattr eval exec get_ipython globals importlib locals setattr vars".split()  # noqa: SIM905
 )
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+MOST_CHARS = 300_000  # of all cells; in more than that we do not look, and run everything
 KEPT = 1_000  # cells remembered: a lesson's own are the same in every submission
 COMPOUND = (ast.For, ast.While, ast.If, ast.Try, ast.TryStar, ast.With, ast.Match)  # may bind, or may not
 
@@ -53,7 +54,11 @@ def needed(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
     Args:
         steps: of one notebook, in order. Check steps always run.
         always: ids of code steps that run whatever happens: exercises, cells changed or added by the student.
+
+    All steps, if there is so much code that looking would take longer than running.
     """
+    if sum(len(step.source) for step in steps) > MOST_CHARS:
+        return list(steps)
     modules = dict(imported for step in steps for imported in _imported(step.source))
     cells = {step.id: _read(step.source, frozenset(modules.items())) for step in steps}
     running = {step.id for step in steps if step.kind == "check" or step.id in always or cells[step.id].doubtful}
@@ -97,14 +102,17 @@ def _parse(source: str) -> ast.Module | None:
 
 @lru_cache(KEPT)
 def _read(source: str, imported: frozenset[tuple[str, str]]) -> _Cell:
-    modules = dict(imported)
     tree = _parse(source)
     if tree is None:
         return _Cell(doubtful=True)
     try:
-        tables = [(one, symtable.symtable(ast.unparse(one), "cell", "exec")) for one in tree.body]
-    except (SyntaxError, ValueError, RecursionError):
+        return _look(tree, dict(imported))
+    except (SyntaxError, ValueError, RecursionError):  # code that is nested deeper than we can look
         return _Cell(doubtful=True)
+
+
+def _look(tree: ast.Module, modules: dict[str, str]) -> _Cell:
+    tables = [(one, symtable.symtable(ast.unparse(one), "cell", "exec")) for one in tree.body]
     reads: set[str] = set()
     binds: set[str] = set()
     objects: set[str] = set()

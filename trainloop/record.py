@@ -283,8 +283,8 @@ def record_class(
                 done()
     except (OSError, SQLAlchemyError) as error:
         raise CourseError(
-            f"The gradebook could not be written: {_reason(error)}. All verdicts are kept: mend this, and run the same command "
-            "again."
+            f"The gradebook could not be written: {_reason(error)}. All verdicts are kept: mend this, and run the same "
+            "command again."
         ) from None
     if unknown:
         raise CourseError(

@@ -284,6 +284,7 @@ class Runner:
         self._shell = shell
         self._portions = portions
         self._portion: Json = {}
+        self._titles: list[str] = []  # of the observations to make; none: all
         self._reporter = reporter
         self._streams = Stream("stdout", shell.record), Stream("stderr", shell.record)
 
@@ -297,6 +298,7 @@ class Runner:
 
     def _step(self, step: Json) -> None:
         self._reporter.send({"begin": step["id"]})
+        self._titles = step["titles"]
         self._shell.record.begin(self._portion["limits"], self._reporter.send)
         sys.stdout, sys.stderr = self._streams
         try:
@@ -321,6 +323,8 @@ class Runner:
 
     def _observe_all(self, exercise: str, observations: Mapping[str, Callable[[], object]]) -> None:
         for title, call in observations.items():
+            if self._titles and title not in self._titles:
+                continue
             self._reporter.send({"checking": [exercise, title]})
             observation = self._observe(call)
             try:
@@ -386,6 +390,8 @@ def _portions(receiver: socket.socket) -> Iterator[Json]:
 
 def _confine(limits: Mapping[str, Any], folder: str, full: bool) -> None:
     """Give up what student code has no use for."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")  # when the machine runs out of memory, this process is the one to go
     if full:
         confine.enter(limits["disk_bytes"], limits["processes"])
         folder = confine.WORK
@@ -399,8 +405,6 @@ def _confine(limits: Mapping[str, Any], folder: str, full: bool) -> None:
     sys.argv = [""]
     os.environ.update(HOME=folder, TMPDIR=folder)
     tempfile.tempdir = None  # may remember the worker's own
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-        score.write("1000")  # when the machine runs out of memory, this process is the one to go
     caps = {
         "CORE": 0,
         "FSIZE": limits["file_bytes"],
@@ -413,6 +417,13 @@ def _confine(limits: Mapping[str, Any], folder: str, full: bool) -> None:
     for name, most in caps.items():
         with contextlib.suppress(ValueError, OSError, AttributeError):  # a stricter limit is in force, or not Linux
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
+
+
+def _keep_open(*fds: int) -> None:
+    """Close all files but these and the standard ones: the worker holds its process namespace open, for one."""
+    kept = [2, *sorted(fds), os.sysconf("SC_OPEN_MAX")]
+    for below, above in itertools.pairwise(kept):
+        os.closerange(below + 1, above)
 
 
 def run_job(shell: Shell, portions_fd: int, report_fd: int, folder: str, full: bool) -> None:
@@ -450,7 +461,7 @@ def serve(shell: Shell, orders: socket.socket, full: bool) -> None:
                 child = os.fork()
                 if child == 0:
                     os.setsid()
-                    orders.close()
+                    _keep_open(*fds[:2])
                     run_job(shell, fds[0], fds[1], order["folder"], full)
             for fd in fds:
                 os.close(fd)

@@ -1,0 +1,128 @@
+"""What the tests of pages share: a small class that nbgrader graded, and a real browser to look at its pages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbgrader.api import Gradebook
+
+from tests.conftest import ROOT
+from tests.lessons import SLUG, lesson
+from tests.sample_class import dump
+from trainloop.box import Box
+from trainloop.build import build, write
+from trainloop.course import CONFIG_NAME, Course
+from trainloop.demo import set_up
+from trainloop.record import read_verdict
+from trainloop.values import Json
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SCRIPTS = Path(sys.executable).parent
+SECONDS = 300  # for a command, on a busy machine
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Class:
+    """The tiny lesson, released in a course of its own."""
+
+    course: Course
+
+    @staticmethod
+    def build(folder: Path) -> Class:
+        """Build and release the lesson below `folder`."""
+        source = folder / "built"
+        (source / "notebooks").mkdir(parents=True)
+        shutil.copy(ROOT / CONFIG_NAME, source)
+        with Box() as box:
+            write(build(lesson(source / "notebooks"), box), source)
+        return Class(set_up(Course(source), SLUG, folder / "course"))
+
+    @property
+    def released(self) -> NotebookNode:
+        """The student's notebook, to be filled in."""
+        return self.course.read("release", SLUG)
+
+    def hand_in(self, student: str, notebook: NotebookNode, name: str = f"{SLUG}.ipynb") -> None:
+        """Hand in a notebook under a file name."""
+        self.hand_in_files(student, {name: dump(notebook)})
+
+    def hand_in_files(self, student: str, files: Mapping[str, bytes]) -> None:
+        """Hand in anything."""
+        folder = self.course.root / "submitted" / student / SLUG
+        folder.mkdir(parents=True)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+
+    def run(self, *command: str) -> None:
+        """Run nbgrader in the course's folder."""
+        done = subprocess.run(
+            [str(SCRIPTS / "nbgrader"), *command],
+            cwd=self.course.root,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def autograded(self, student: str) -> Path:
+        """The student's autograded notebook."""
+        return self.course.root / "autograded" / student / SLUG / f"{SLUG}.ipynb"
+
+    def feedback(self, student: str) -> Path:
+        """The student's page."""
+        return self.course.root / "feedback" / student / SLUG / f"{SLUG}.html"
+
+    def verdict(self, student: str) -> Json:
+        """The verdict on the student's work."""
+        return read_verdict(self.autograded(student))
+
+    def rewrite(self, student: str, notebook: NotebookNode) -> None:
+        """Put another notebook in the place of an autograded one."""
+        path = self.autograded(student)
+        path.chmod(0o644)
+        nbformat.write(notebook, path)
+
+    @contextmanager
+    def gradebook(self) -> Iterator[Gradebook]:
+        """The gradebook; what was changed in it is kept."""
+        directory = self.course.directory(SLUG)
+        with Gradebook(directory.db_url, directory.course_id) as gradebook:
+            yield gradebook
+            gradebook.db.commit()
+
+
+def environment() -> dict[str, str]:
+    """What a command of the installed environment needs."""
+    return {**os.environ, "PATH": os.pathsep.join([str(SCRIPTS), os.environ["PATH"]])}
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """A headless Chromium. The test is skipped, with the reason, where there is none."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="There is no playwright; install the dependency group `browser`."
+    )
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        pytest.skip(f"There is no browser: none of {', '.join(CHROMIUM)} is installed.")
+    # Chromium's own sandbox does not run as root, and the pages are ours.
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[*quiet, "--disable-component-update"])
+        yield browser
+        browser.close()
