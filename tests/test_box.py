@@ -339,6 +339,18 @@ def test_the_time_of_the_whole_submission_is_bounded(box: Box, monkeypatch: pyte
     assert text(results[0]) == "kept\n"
 
 
+def test_steps_of_a_group_come_to_no_end_together(box: Box) -> None:
+    stuck, other = "check('a', {'b': lambda: loop()})", "check('a', {'c': lambda: 1})"
+    steps = (
+        Step("0", "code", "def loop():\n    while True: pass"),
+        Step("1", "check", stuck, group="a"),
+        Step("2", "check", other, hidden=True, group="a"),
+        Step("3", "check", other, hidden=True, group="b"),
+    )
+    results = box.run(Job(steps))
+    assert [one.status for one in results.values()] == ["ok", "timeout", "not run", "ok"]
+
+
 def test_a_new_process_for_each_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     litter = "import os\nopen('kept', 'w').close()\nos.makedirs('a/b')\nos.chmod('a', 0)\nprint(os.getpid())"

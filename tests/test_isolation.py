@@ -4,8 +4,10 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,34 @@ def test_settings_of_the_kernel_take_no_orders(box: Box) -> None:
     assert said(box, attempt) in ("30", "13")
 
 
+@pytest.mark.parametrize("change", ["os.chmod('/dev/null', 0o666)", "os.utime('/dev/null')"])
+def test_a_device_that_all_share_can_be_used_and_not_changed(box: Box, change: str) -> None:
+    assert said(box, f"import os\ntry:\n    {change}\nexcept OSError as error:\n    print(error.errno)") == "30"
+    assert said(box, "print(open('/dev/zero', 'rb').read(1), open('/dev/null', 'w').write('x'))") == "b'\\x00' 1"
+
+
+def test_no_file_of_the_worker_is_open(box: Box) -> None:
+    look = (
+        "import os\nfor fd in range(100):\n    try: print(os.readlink(f'/proc/self/fd/{fd}'))\n    except OSError: pass"
+    )
+    kinds = sorted(target.split(":")[0] for target in said(box, look).splitlines())
+    assert kinds == ["/dev/null"] * 4 + ["pipe", "socket"]
+
+
+def test_it_goes_first_when_the_machine_runs_out_of_memory(box: Box) -> None:
+    assert said(box, "print(open('/proc/self/oom_score_adj').read())") == "1000"
+
+
+@pytest.mark.parametrize("command", ["F_SETLK", "F_GETLK", "F_OFD_SETLK", "F_SETLEASE", "F_NOTIFY"])
+def test_there_are_no_locks_through_which_submissions_could_talk(box: Box, command: str) -> None:
+    numbers = {"F_SETLK": 6, "F_GETLK": 5, "F_OFD_SETLK": 37, "F_SETLEASE": 1024, "F_NOTIFY": 1026}
+    attempt = (
+        f"try:\n    fcntl.fcntl(file, {numbers[command]}, bytes(32))\nexcept OSError as error:\n    print(error.errno)"
+    )
+    assert said(box, f"import fcntl\nfile = open('/usr/bin/env', 'rb')\n{attempt}") == "37"
+    assert said(box, "import fcntl\nprint(fcntl.fcntl(0, fcntl.F_GETFD))") == "0"
+
+
 def test_the_work_area_and_shared_memory_have_one_limit(box: Box) -> None:
     fill = (
         "def fill(path):\n"
@@ -168,6 +198,22 @@ def test_processes_and_threads_are_counted(box: Box, bomb: str) -> None:
     if bad.status == "crashed":
         assert bad.reason == "It had more than 64 processes and threads."
     assert good.status == "ok"
+
+
+def test_a_look_that_the_kernel_keeps_waiting_holds_up_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def slow(roots: Sequence[int], enough_bytes: int) -> Usage:
+        over.wait(60)
+        return Usage()
+
+    with Box(replace(LIMITS, cell_seconds=1.0), level="full") as box:
+        monkeypatch.setattr(isolation, "usage", slow)
+        begun = time.monotonic()
+        (result,) = run(box, "while True: pass")
+        over.set()
+    assert result.status == "timeout"
+    assert time.monotonic() - begun < 30
 
 
 def test_what_a_cell_has_printed_before_it_hangs_is_kept(box: Box) -> None:

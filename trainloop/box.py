@@ -26,7 +26,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -59,6 +58,7 @@ class Step:
     source: str
     hidden: bool = False  # a check that must not be there before all others have ended
     titles: tuple[str, ...] = ()  # of the observations that a check makes; none: all that it names
+    group: str = ""  # when a step comes to no end, the others of its group are not tried
 
 
 @dataclass(frozen=True)
@@ -128,19 +128,19 @@ class Box:
         self.limits = limits
         self.level: Level = isolation.choose("limits" if once and level is None else level)
         self._once = once
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: str | None = None
+        self._files = contextlib.ExitStack()
         self._host: _Host | None = None
 
     def __enter__(self) -> Box:
-        self._folder = tempfile.TemporaryDirectory(prefix="trainloop-box-", ignore_cleanup_errors=True)
+        self._folder = self._files.enter_context(self._room())
         self._start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._host is not None:
             self._host.close()
-        if self._folder is not None:
-            _remove(self._folder)
+        self._files.close()
         self._host = self._folder = None
 
     def run(self, job: Job) -> dict[str, StepResult]:
@@ -168,34 +168,40 @@ class Box:
     def _start(self) -> _Host:
         assert self._folder is not None
         if self._host is None:
-            self._host = _FreshProcesses() if self._once else _Forks(self._folder.name, self.level)
+            self._host = _FreshProcesses() if self._once else _Forks(self._folder, self.level)
         return self._host
 
     def _attempt(self, progress: _Progress, steps: Sequence[Step]) -> None:
-        assert self._folder is not None
         host = self._start()
-        folder = tempfile.TemporaryDirectory(dir=self._folder.name, ignore_cleanup_errors=True)
         reports, writer = os.pipe()
         portions = _Portions(progress.job, steps, self.limits)
         try:
-            try:
-                host.begin(portions.reader(), writer, folder.name)
-            finally:
-                os.close(writer)
-                portions.close_reader()
-            attempt = _Attempt(progress, steps)
-            ending = attempt.follow(reports, portions, lambda: host.usage(self.limits.memory_bytes))
-            code = host.end(GRACE_SECONDS if ending == "ended" else 0.0)
+            with self._room(self._folder) as folder:
+                try:
+                    host.begin(portions.reader(), writer, folder)
+                finally:
+                    os.close(writer)
+                    portions.close_reader()
+                attempt = _Attempt(progress, steps)
+                ending = attempt.follow(reports, portions, lambda: host.usage(self.limits.memory_bytes))
+                code = host.end(GRACE_SECONDS if ending == "ended" else 0.0)
             attempt.settle(ending, code)
         finally:
             os.close(reports)
             portions.close()
-            _remove(folder)
 
-
-def _remove(folder: tempfile.TemporaryDirectory[str]) -> None:
-    with contextlib.suppress(RecursionError):  # folders in folders, a thousand deep: left to the system
-        folder.cleanup()
+    @contextlib.contextmanager
+    def _room(self, inside: str | None = None) -> Iterator[str]:
+        """A folder for a process's files. A full box has files of its own, in memory, and needs none on the disk."""
+        if self.level == "full":
+            yield "/"
+            return
+        folder = tempfile.TemporaryDirectory(prefix="trainloop-box-", dir=inside, ignore_cleanup_errors=True)
+        try:
+            yield folder.name
+        finally:
+            with contextlib.suppress(RecursionError):  # folders in folders, a thousand deep: left to the system
+                folder.cleanup()
 
 
 def _may_have_given(step: Step) -> bool:
@@ -272,13 +278,11 @@ class _Forks:
     """One preloaded process that forks for each job."""
 
     def __init__(self, folder: str, level: Level) -> None:
-        home = Path(folder, "worker")
-        home.mkdir(exist_ok=True)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `close`)
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._orders.settimeout(START_SECONDS)
         with theirs:
-            self._process = isolation.start(level, [], str(home), theirs, subprocess.DEVNULL, self._log)
+            self._process = isolation.start(level, [], folder, theirs, subprocess.DEVNULL, self._log)
         if "loaded" not in self._answer():
             raise self._lost()
         self._worker = isolation.leaf(self._process.pid)
@@ -490,7 +494,8 @@ class _Attempt:
             raise BoxError(f"A process for the submission ended before its first cell ({ending}, exit code {code}).")
 
     def _blame(self, step: Step, status: Status, reason: str) -> None:
-        self._progress.left_out.add(step.id)
+        together = {one.id for one in self._progress.job.steps if step.group and one.group == step.group}
+        self._progress.left_out |= {step.id} | together
         result = self._progress.results[step.id]
         if result.status != "out of memory":
             result.status, result.reason = status, reason

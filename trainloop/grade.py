@@ -152,7 +152,7 @@ def steps_of(material: Material, intake: Intake) -> list[Step]:
         checks = material.key.exercises[cell.id.removeprefix("check-")].checks
         for hidden, name, source in ((False, cell.id, released[cell.id]), (True, _hidden(cell.id), cell.source)):
             if titles := tuple(check.title for check in checks if check.hidden == hidden):
-                steps.append(Step(name, "check", source, hidden, titles))
+                steps.append(Step(name, "check", source, hidden, titles, group=cell.id))
     return sorted(needed(steps, intake.own), key=lambda step: (step.kind == "check", step.hidden))
 
 

@@ -440,6 +440,7 @@ for _ in range(10**6):
     nest = [nest]
 repr(nest)
 """,
+        slow=True,
     ),
     Bomb("closed-files", "Closes every file that is open.", ("crashed",), "import os\nos.closerange(0, 65_536)\n"),
     Bomb(

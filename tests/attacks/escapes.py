@@ -49,19 +49,18 @@ def program(*words):
 PROCESSES: Escapes = {
     "kill": (
         "Sends a deadly signal to its parent and to every process number below 32,768 but its own.",
-        0,
+        2,
         """
 import signal
-print("parent", os.getppid())
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-reached = []
+missed = 0
 for pid in range(2, 32_768):
     try:
         os.kill(pid, signal.SIGKILL)
         print("DONE", pid)
     except ProcessLookupError:
-        reached.append(pid)
-print("none but itself:", len(reached))
+        missed += 1
+attempt("parent", lambda: os.kill(os.getppid() or 2, signal.SIGKILL))
+attempt("all", lambda: None if missed < 32_766 else os.kill(2, signal.SIGKILL))
 """,
     ),
     "other-processes": (
@@ -261,22 +260,27 @@ EVERY: Escapes = {**PROCESSES, **NETWORK, **FILES, **KERNEL}
 LOOK = (
     MARK
     + """
-import os, random, resource, signal, sys, warnings
+import hashlib, os, random, resource, signal, sys, warnings
 import matplotlib, numpy, torch
 import builtins
-print([
-    torch.nn.functional.relu(torch.tensor([-1.0, 2.0])).tolist(),
-    torch.rand(1).item(), numpy.random.rand(), random.random(),
-    sorted(sys.modules), sys.path, sys.meta_path, sorted(vars(builtins)), sys.getrecursionlimit(),
-    sorted(matplotlib.rcParams.items(), key=str), torch.get_default_dtype(), torch.get_num_threads(),
-    sorted(os.environ.items()), os.getcwd(), os.listdir("."), os.listdir("/tmp"), os.listdir("/dev/shm"),
-    os.umask(0o22), os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), os.sched_getscheduler(0),
-    [str(signal.getsignal(number)) for number in range(1, 32)], signal.pthread_sigmask(signal.SIG_BLOCK, []),
-    [resource.getrlimit(number) for number in range(16)], warnings.filters, len(os.listdir("/proc/self/fd")),
-    get_ipython().ast_transformers, sorted(get_ipython().user_ns),
-].__repr__().replace("0x", "")[:19_000])
+for name, seen in {
+    "function": torch.nn.functional.relu(torch.tensor([-1.0, 2.0])).tolist(),
+    "torch's chance": torch.rand(1).item(), "numpy's": numpy.random.rand(),
+    "modules": sorted(sys.modules), "path": sys.path, "builtins": sorted(vars(builtins)),
+    "depth": sys.getrecursionlimit(), "style": sorted(matplotlib.rcParams.items(), key=str),
+    "dtype": torch.get_default_dtype(), "environment": sorted(os.environ.items()),
+    "place": os.getcwd(), "files": [os.listdir(folder) for folder in (".", "/tmp", "/dev/shm")],
+    "umask": os.umask(0o22), "rank": os.getpriority(os.PRIO_PROCESS, 0), "scheduler": os.sched_getscheduler(0),
+    "handlers": [str(signal.getsignal(number)) for number in range(1, 32)],
+    "mask": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+    "limits": [resource.getrlimit(number) for number in range(16)], "filters": warnings.filters,
+    "open files": len(os.listdir("/proc/self/fd")), "transformers": get_ipython().ast_transformers,
+    "processors": os.sched_getaffinity(0) if os.cpu_count() > 1 else "one",
+}.items():
+    print(name, "is", hashlib.sha256(repr(seen).encode()).hexdigest()[:16], repr(seen)[:200])
 """
 )
+SEEN = 22
 CHANGE = (
     MARK
     + """
@@ -297,6 +301,7 @@ for folder in (".", "/tmp", "/dev/shm"):
 os.umask(0)
 os.setpriority(os.PRIO_USER, 0, 19)
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 resource.setrlimit(resource.RLIMIT_CPU, (1_000, 1_000))
@@ -304,7 +309,6 @@ warnings.simplefilter("error")
 get_ipython().ast_transformers.append(None)
 os.chdir("/")
 held = [open("/dev/null") for _ in range(50)]
-print("changed")
 """
 )
 

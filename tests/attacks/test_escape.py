@@ -18,7 +18,7 @@ import pytest
 
 from tests.attacks.arena import SLUG, Arena, HandIn, by_answer, put
 from tests.attacks.attack import Attack, Referee, points, whole
-from tests.attacks.escapes import CHANGE, EVERY, FIND, LOOK, MARK, PLANT, PRELUDE
+from tests.attacks.escapes import CHANGE, EVERY, FIND, LOOK, MARK, PLANT, PRELUDE, SEEN
 from tests.attacks.small_box import in_small_box, said
 from tests.sample_class import dump
 from trainloop.grade import Graded
@@ -214,7 +214,7 @@ def write():
             os.write(fd, b"late")
         except OSError:
             pass
-fds = [os.dup(int(name)) for name in os.listdir("/proc/self/fd") if int(name) > 2 and os.path.exists(f"/proc/self/fd/{name}")]
+held = [os.dup(fd) for fd in range(3, 64) if os.path.exists(f"/proc/self/fd/{fd}")]
 atexit.register(write)
 threading.Thread(target=write).start()
 if libc.fork() == 0:
@@ -242,12 +242,20 @@ def test_a_late_writer_finds_nothing_to_write_to(referee: Referee, tmp_path: Pat
 
 
 def test_no_submission_changes_the_next(referee: Referee, tmp_path: Path) -> None:
-    first = judged(referee, "look", "Looks around.", LOOK, tmp_path / "first")
-    changed = judged(referee, "change", "Changes all that a process has.", CHANGE, tmp_path / "change")
-    second = judged(referee, "look", "Looks around.", LOOK, tmp_path / "second")
-    assert changed == "changed\n"
-    assert "lines.linewidth" in first and "canary" not in second
+    first, changed, second = (
+        judged(
+            referee,
+            f"state-{number}",
+            "Looks around, after it has changed all or nothing.",
+            code,
+            tmp_path / str(number),
+        )
+        for number, code in enumerate((LOOK, CHANGE + LOOK, LOOK))
+    )
     assert second == first
+    assert len(first.splitlines()) == SEEN
+    unchanged = set(first.splitlines()) & set(changed.splitlines())
+    assert {line.split(" is ")[0] for line in unchanged} <= {"processors"}, "each is something that can be changed"
 
 
 MEMORY = """

@@ -52,7 +52,7 @@ def test_nor_does_one_that_goes_off_in_a_check(bomb: Bomb, small: Referee, refer
         f"Within the function that is checked: {bomb.does}",
         by_answer(f"def scale(x):\n{inside}    return 2 * x + 1\n"),
         whole("scale"),
-        *bomb.ends,
+        bomb.ends[0],
         SECONDS,
     )
     (referee if bomb.slow else small).judge(attack, tmp_path / "kept")
