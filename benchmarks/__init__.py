@@ -22,12 +22,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.sample_class import Student, dump, students
 from trainloop import instant
@@ -46,6 +49,7 @@ CALLS = 10  # of `check` for each answer
 POLL_SECONDS = 0.25
 STOCK_CONFIG = 'c = get_config()\nc.CourseDirectory.course_id = "training-loop"\n'
 
+console = Console()
 Advance = Callable[[int], None]  # called with the number of submissions done so far
 
 
@@ -99,6 +103,16 @@ class Instant:
     def slowest(self) -> float:
         """The answer that takes longest to judge."""
         return max(self.milliseconds)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Advance]:
+    """A bar for something that takes long."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done: bar.update(task, completed=done)
+        bar.update(task, completed=total)
 
 
 def ways(slug: str) -> tuple[Way, ...]:

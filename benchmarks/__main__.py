@@ -6,8 +6,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,20 +14,20 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmarks import (
     BOUND_MS,
-    Advance,
     BenchmarkError,
     Instant,
     Measured,
     answers,
     compare_marks,
+    console,
     full_marks,
     measure,
     measure_checks,
+    progress,
     sample,
     ways,
 )
@@ -37,7 +36,6 @@ from benchmarks.otter import measure as measure_otter
 from trainloop.course import Course, CourseError
 from trainloop.grade import Material
 
-console = Console()
 errors = Console(stderr=True)
 
 
@@ -61,7 +59,7 @@ def _run(count: int, output: Path | None, lesson: str, otter: Path | None) -> No
     about = _about(slug, count)
     submissions = sample(course, slug, count)
     # The check comes first: it loads torch from the disk, which the first way would pay for otherwise.
-    with _progress("check, in the notebook", answers(course, slug)) as advance:
+    with progress("check, in the notebook", answers(course, slug)) as advance:
         instant = measure_checks(course, slug, advance)
     with tempfile.TemporaryDirectory() as folder, console.status("the floor"):
         bottom = floor(Material.of(course, slug), submissions, Path(folder), os.cpu_count() or 1) / count
@@ -69,12 +67,12 @@ def _run(count: int, output: Path | None, lesson: str, otter: Path | None) -> No
     for way in ways(slug):
         start = 0.0
         if not way.stock:
-            with _progress(f"{way.name}, a class of one", 1) as advance:
+            with progress(f"{way.name}, a class of one", 1) as advance:
                 start = measure(course, slug, submissions[:1], way, advance).seconds
-        with _progress(way.name, count) as advance:
+        with progress(way.name, count) as advance:
             measured.append(replace(measure(course, slug, submissions, way, advance), start_seconds=start))
         if way.stock and otter is not None:
-            with _progress("otter run", count) as advance:
+            with progress("otter run", count) as advance:
                 measured.append(measure_otter(otter.resolve(), course, slug, submissions, os.cpu_count() or 1, advance))
     compare_marks(measured)
     right = [full_marks(one, course, slug) for one in measured]
@@ -89,15 +87,6 @@ def _run(count: int, output: Path | None, lesson: str, otter: Path | None) -> No
     )
     if output is not None:
         output.write_text(json.dumps(_plain(about, measured, full, instant, bottom), indent=1) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Advance]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda done: progress.update(task, completed=done)
-        progress.update(task, completed=total)
 
 
 def _about(slug: str, count: int) -> dict[str, Any]:

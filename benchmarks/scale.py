@@ -10,6 +10,7 @@ another; one in 33 is hostile. The draws come from a seed: the same options, the
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -19,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -31,9 +32,9 @@ import psutil
 import typer
 from distributed import LocalCluster
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks import console, progress
 from tests.sample_class import dump, filled, reference, students
 from trainloop.batch import Mark, grade_class
 from trainloop.box import Limits
@@ -72,7 +73,6 @@ HOSTILE = (
     ("forks", FORKS),
 )
 
-console = Console()
 errors = Console(stderr=True)
 
 
@@ -141,9 +141,10 @@ def part(folders: Mapping[str, Path], count: int) -> dict[str, Path]:
 
 def run(engine: Engine, folders: Mapping[str, Path], kept: Results, title: str) -> Run:
     """Grade a class on an engine that is open."""
-    with _progress(title, len(folders)) as advance, _sampling() as sampled:
+    with progress(title, len(folders)) as advance, _sampling() as sampled:
+        done = itertools.count(1)
         started = time.perf_counter()
-        marks = grade_class(engine, folders, kept, lambda _, __: advance())
+        marks = grade_class(engine, folders, kept, lambda _, __: advance(next(done)))
         seconds = time.perf_counter() - started
     return Run(marks, seconds, tuple(one for one, _ in sampled), max((most for _, most in sampled), default=0.0))
 
@@ -289,8 +290,9 @@ def measure(
     check_same(many, one)
     check_same(many, few)
     started = time.perf_counter()
-    with _progress("writing the gradebook", count) as advance:
-        record_class(mine, setup.material, many.marks, advance)
+    with progress("writing the gradebook", count) as advance:
+        done = itertools.count(1)
+        record_class(mine, setup.material, many.marks, lambda: advance(next(done)))
     seconds = time.perf_counter() - started
     lost = set(folders) - set(recorded_marks(mine, slug))
     if lost:
@@ -368,14 +370,6 @@ def table(figures: Mapping[str, Any]) -> Table:
     for row in rows:
         made.add_row(*row)
     return made
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda: progress.advance(task)
 
 
 if __name__ == "__main__":

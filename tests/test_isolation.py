@@ -14,6 +14,7 @@ import pytest
 
 from trainloop import confine, isolation
 from trainloop.box import Box, Job, Limits, Step, StepResult
+from trainloop.box import _sealed as sealed
 from trainloop.isolation import Found, IsolationError, Usage
 
 LIMITS = Limits(cell_seconds=5.0, total_seconds=30.0, processes=64, disk_bytes=8 * 2**20)
@@ -234,6 +235,23 @@ def test_hidden_checks_are_not_there_while_the_cells_run(box: Box) -> None:
     results = box.run(Job(steps))
     assert "".join(one["text"] for one in results["spy"].outputs) == "False\n"
     assert results["check"].checks["a"]["b"]["value"]["data"] == "hidden_number"
+
+
+def test_the_files_that_bring_a_job_can_only_be_read() -> None:
+    with sealed(b"a job") as file:
+        for attempt in (
+            lambda: os.write(file.fileno(), b"x"),
+            lambda: os.ftruncate(file.fileno(), 10**6),
+            lambda: Path(f"/proc/self/fd/{file.fileno()}").write_bytes(b"x"),
+        ):
+            with pytest.raises(PermissionError):
+                attempt()
+        assert file.read() == b"a job"
+
+
+def test_chance_is_the_same_in_every_run(box: Box) -> None:
+    draw = "import random, numpy, torch\nprint(random.random(), numpy.random.rand(), torch.rand(1).item())"
+    assert said(box, draw) == said(box, draw)
 
 
 def test_a_box_that_is_closed_leaves_no_process() -> None:

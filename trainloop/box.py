@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -27,7 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import IO, Any, Literal, Protocol, TypeAlias
 
 from trainloop import isolation, values
 from trainloop.isolation import Level, Usage
@@ -40,6 +41,7 @@ START_SECONDS = 120.0  # for a process to load torch, on a busy machine
 GRACE_SECONDS = 1.0  # for a process whose reports have stopped to die by itself, so that we learn what of
 WATCH_SECONDS = 0.05  # between two looks at what the processes of a submission use
 MEMORY_EXIT = 137  # what a worker exits with that has no memory left to go on
+SEALS = 0b1111  # no writing, growing, shrinking, nor other seals: fcntl(2)
 MAX_OUTPUTS = 1_000  # of one cell
 MAX_CHECKS = 500  # in one check cell
 MAX_NAME = 500  # characters in an exercise's name or a check's title
@@ -183,7 +185,7 @@ class Box:
                     os.close(writer)
                     portions.close_reader()
                 attempt = _Attempt(progress, steps)
-                ending = attempt.follow(reports, portions, lambda: host.usage(self.limits.memory_bytes))
+                ending = attempt.follow(reports, portions, host.usage)
                 code = host.end(GRACE_SECONDS if ending == "ended" else 0.0)
             attempt.settle(ending, code)
         finally:
@@ -202,6 +204,22 @@ class Box:
         finally:
             with contextlib.suppress(RecursionError):  # folders in folders, a thousand deep: left to the system
                 folder.cleanup()
+
+
+@contextlib.contextmanager
+def _sealed(content: bytes) -> Iterator[IO[bytes]]:
+    """An unnamed file that whoever is handed it can only read; on Linux, where the kernel can promise it."""
+    if sys.platform != "linux":
+        with tempfile.TemporaryFile() as file:
+            file.write(content)
+            file.seek(0)
+            yield file
+        return
+    with open(os.memfd_create("portion", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb+", buffering=0) as file:
+        file.write(content)
+        file.seek(0)
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, SEALS)
+        yield file
 
 
 def _may_have_given(step: Step) -> bool:
@@ -238,12 +256,10 @@ class _Portions:
         steps, given = self._ahead.pop(0)
         content = {"steps": [asdict(step) for step in steps], "given": given, "limits": asdict(self._limits)}
         self._last = steps[-1].id
-        with tempfile.TemporaryFile() as file:
-            file.write(json.dumps(content).encode())
-            file.seek(0)
-            with contextlib.suppress(OSError):  # it has closed its end; the clock will tell
-                more = json.dumps({"more": bool(self._ahead)}).encode()
-                socket.send_fds(self._ours, [more], [file.fileno()], socket.MSG_DONTWAIT)
+        more = json.dumps({"more": bool(self._ahead)}).encode()
+        # An error: it has closed its end. The clock will tell.
+        with _sealed(json.dumps(content).encode()) as file, contextlib.suppress(OSError):
+            socket.send_fds(self._ours, [more], [file.fileno()], socket.MSG_DONTWAIT)
 
     def close_reader(self) -> None:
         """Close the reader's end on our side."""
@@ -422,20 +438,34 @@ class _Attempt:
         self._heard = now
         self._deadline = now + START_SECONDS
 
-    def follow(self, reports: int, portions: _Portions, usage: Callable[[], Usage]) -> Ending:
+    def follow(self, reports: int, portions: _Portions, usage: Callable[[int], Usage]) -> Ending:
         """Read reports until the job is done, the process is gone, or it has used up what it may use."""
         over, excess = threading.Event(), list[Ending]()
-        # Beside the reading: a fork bomb keeps whoever counts its memory waiting for seconds.
-        threading.Thread(target=self._watch, args=(usage, over, excess), daemon=True).start()
+        # Beside the reading, and each for itself: a fork bomb keeps whoever counts its memory waiting for seconds.
+        for look in (self._memory, self._processes):
+            threading.Thread(target=self._watch, args=(look, usage, over, excess), daemon=True).start()
         try:
             return self._read(reports, portions, excess)
         finally:
             over.set()
 
-    def _watch(self, usage: Callable[[], Usage], over: threading.Event, excess: list[Ending]) -> None:
+    def _watch(
+        self,
+        look: Callable[[Callable[[int], Usage]], list[Ending]],
+        usage: Callable[[int], Usage],
+        over: threading.Event,
+        excess: list[Ending],
+    ) -> None:
         """Look at what the processes use until `over`, or until it is too much: then that goes into `excess`."""
         while not excess and not over.wait(WATCH_SECONDS):
-            excess += self._excess(usage())
+            excess += look(usage)
+
+    def _memory(self, usage: Callable[[int], Usage]) -> list[Ending]:
+        most = self._limits.memory_bytes
+        return ["memory"] if usage(most).memory_bytes > most else []
+
+    def _processes(self, usage: Callable[[int], Usage]) -> list[Ending]:
+        return ["processes"] if usage(sys.maxsize).tasks > self._limits.processes else []
 
     def _read(self, reports: int, portions: _Portions, excess: Sequence[Ending]) -> Ending:
         lines = _Lines(self._limits.message_bytes)
@@ -458,11 +488,6 @@ class _Attempt:
                     return "done"
             if self._last is not None and portions.ends_with(self._last.id):
                 portions.send_next()
-
-    def _excess(self, used: Usage) -> list[Ending]:
-        if used.memory_bytes > self._limits.memory_bytes:
-            return ["memory"]
-        return ["processes"] if used.tasks > self._limits.processes else []
 
     def settle(self, ending: Ending, code: int | None) -> None:
         """Account for how it ended, so that the next attempt has a step less.

@@ -434,6 +434,7 @@ def run_job(shell: Shell, portions_fd: int, report_fd: int, folder: str, full: b
         first = next(portions)
         reporter = Reporter(report_fd, first["limits"]["message_bytes"])
         _confine(first["limits"], folder, full)
+        random.seed(SEED)  # fork has drawn a new one; a submission must come to the same each time it is graded
         runner = Runner(shell, itertools.chain([first], portions), reporter)
         reporter.send({"ready": True})
         runner.run()
