@@ -6,8 +6,8 @@ The submissions end by themselves, right or wrong: loops without end and broken 
 Stock nbgrader gets one torch thread, as the others have: with more of them, a busy machine would make it look slower
 than it is.
 
-Our ways are held against the floor as well, see `floor`: there, what counts is the time of each further submission,
-that is, of all of them less that of a class of one.
+Our ways are held against the floor as well, see `floor`. There, what counts is the time of each further submission,
+that is, of all of them less that of a class with one for each core: no start is in it.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from trainloop.record import marks
 BOUND_MS = 50.0  # of an instant check, beyond the learner's own computing
 CALLS = 10  # of `check` for each answer
 POLL_SECONDS = 0.25
+CORES = os.cpu_count() or 1
 STOCK_CONFIG = 'c = get_config()\nc.CourseDirectory.course_id = "training-loop"\n'
 
 console = Console()
@@ -75,7 +76,7 @@ class Measured:
     seconds: float
     marks: Mapping[str, Mapping[str, float]]  # student -> grade cell -> score
     worker_bytes: int = 0  # resident, with the submission that it runs; pages shared with others count in part
-    start_seconds: float = 0.0  # wall time of a class of one; 0 where it was not measured
+    start_seconds: float = 0.0  # wall time of a class of `CORES`; 0 where it was not measured
 
     @property
     def rate(self) -> float:
@@ -84,8 +85,8 @@ class Measured:
 
     @property
     def further_seconds(self) -> float:
-        """Wall time of each submission after the first."""
-        return (self.seconds - self.start_seconds) / (len(self.marks) - 1)
+        """Wall time of each submission after the first `CORES`."""
+        return (self.seconds - self.start_seconds) / (len(self.marks) - CORES)
 
 
 @dataclass(frozen=True)

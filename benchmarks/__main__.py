@@ -18,6 +18,7 @@ from rich.table import Table
 
 from benchmarks import (
     BOUND_MS,
+    CORES,
     BenchmarkError,
     Instant,
     Measured,
@@ -40,7 +41,7 @@ errors = Console(stderr=True)
 
 
 def main(
-    count: Annotated[int, typer.Option("--students", min=2, help="Submissions to grade, in each way.")] = 24,
+    count: Annotated[int, typer.Option("--students", min=CORES + 1, help="Submissions to grade, in each way.")] = 24,
     output: Annotated[Path | None, typer.Option(help="A JSON file to write the numbers to.")] = None,
     lesson: Annotated[str, typer.Option(help="The lesson, by number or slug.")] = "2.1",
     otter: Annotated[Path | None, typer.Option(help="otter-grader's command, in an environment of its own.")] = None,
@@ -62,18 +63,18 @@ def _run(count: int, output: Path | None, lesson: str, otter: Path | None) -> No
     with progress("check, in the notebook", answers(course, slug)) as advance:
         instant = measure_checks(course, slug, advance)
     with tempfile.TemporaryDirectory() as folder, console.status("the floor"):
-        bottom = floor(Material.of(course, slug), submissions, Path(folder), os.cpu_count() or 1) / count
+        bottom = floor(Material.of(course, slug), submissions, Path(folder), CORES) / count
     measured = []
     for way in ways(slug):
         start = 0.0
         if not way.stock:
-            with progress(f"{way.name}, a class of one", 1) as advance:
-                start = measure(course, slug, submissions[:1], way, advance).seconds
+            with progress(f"{way.name}, {CORES} of them", CORES) as advance:
+                start = measure(course, slug, submissions[:CORES], way, advance).seconds
         with progress(way.name, count) as advance:
             measured.append(replace(measure(course, slug, submissions, way, advance), start_seconds=start))
         if way.stock and otter is not None:
             with progress("otter run", count) as advance:
-                measured.append(measure_otter(otter.resolve(), course, slug, submissions, os.cpu_count() or 1, advance))
+                measured.append(measure_otter(otter.resolve(), course, slug, submissions, CORES, advance))
     compare_marks(measured)
     right = [full_marks(one, course, slug) for one in measured]
     full = [len(one) for one in right]
@@ -94,7 +95,7 @@ def _about(slug: str, count: int) -> dict[str, Any]:
     return {
         "lesson": slug,
         "students": count,
-        "cores": os.cpu_count(),
+        "cores": CORES,
         "load": round(os.getloadavg()[0], 2),
         "system": platform.system(),
         "machine": platform.machine(),
@@ -106,7 +107,7 @@ def _table(measured: Sequence[Measured], full: Sequence[int], about: dict[str, A
     title = f"{about['students']} submissions of {about['lesson']}, {about['cores']} cores, load before {about['load']}"
     caption = (
         "full marks: exercises that got all of their points. worker: most memory of one. further: time of each "
-        f"submission after the first; the floor is {1000 * bottom:.0f} ms: their own cells' computing, nothing else"
+        f"submission after the first {CORES}; the floor is {1000 * bottom:.0f} ms: their own cells' computing, nothing else"
     )
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     table.add_column("way")
@@ -144,7 +145,7 @@ def _row(one: Measured, right: int, stock: Measured, bottom: float) -> dict[str,
     return {
         **row,
         "peak_bytes_of_a_worker": one.worker_bytes,
-        "seconds_of_a_class_of_one": round(one.start_seconds, 2),
+        "seconds_of_the_first": round(one.start_seconds, 2),
         "seconds_a_further_submission": round(one.further_seconds, 4),
         "times_floor": round(one.further_seconds / bottom, 3),
     }
