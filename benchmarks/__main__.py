@@ -107,7 +107,8 @@ def _table(measured: Sequence[Measured], full: Sequence[int], about: dict[str, A
     title = f"{about['students']} submissions of {about['lesson']}, {about['cores']} cores, load before {about['load']}"
     caption = (
         "full marks: exercises that got all of their points. worker: most memory of one. further: time of each "
-        f"submission after the first {CORES}; the floor is {1000 * bottom:.0f} ms: their own cells' computing, nothing else"
+        f"submission after the first {CORES}; the floor, their own cells' computing and nothing else, is "
+        f"{1000 * bottom:.0f} ms"
     )
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     table.add_column("way")
