@@ -99,7 +99,7 @@ def test_only_the_system_and_python_are_there(box: Box) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["/", "/dev", "/proc/sys/kernel", "/usr/lib", sys.prefix, str(Path(__file__).parents[1])]
+    "place", ["/", "/dev", "/proc/sys/kernel", "/usr/lib", f"{sys.prefix}/lib", str(Path(isolation.__file__).parent)]
 )
 def test_nothing_can_be_written_but_in_the_work_area(box: Box, place: str) -> None:
     attempt = f"try:\n    open({place + '/new'!r}, 'w')\nexcept OSError as error:\n    print(type(error).__name__)"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 import pytest
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
@@ -24,7 +25,7 @@ from trainloop.course import CONFIG_NAME, Course, CourseError
 from trainloop.demo import set_up
 from trainloop.engine import Setup, Threads
 from trainloop.grade import Material, grade_folder, results, submissions
-from trainloop.record import check_gradebook, marks, record_class
+from trainloop.record import check_gradebook, marks, read_verdict, record_class
 from trainloop.settings import Grading
 
 # nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.record`.
@@ -51,6 +52,14 @@ class Class:
 
     def submitted(self, student: str) -> Path:
         return self.course.root / "submitted" / student / self.slug
+
+    def autograded(self, student: str) -> Path:
+        return self.course.root / "autograded" / student / self.slug / f"{self.slug}.ipynb"
+
+    def configure(self, *lines: str) -> None:
+        """Add lines to the course's configuration."""
+        config = self.course.root / CONFIG_NAME
+        config.write_text("\n".join([config.read_text(), *lines, ""]))
 
     def hand_in(self, student: str, like: str, name: str = "") -> None:
         """Give `student` the submission of the sample student `like`, in a file with this name."""
@@ -89,7 +98,7 @@ class Class:
     def run(self, *command: str) -> str:
         """Run one of the installed commands in the course folder, and give what it says."""
         done = subprocess.run(
-            [str(SCRIPTS / command[0]), *command[1:]],
+            [command[0] if command[0] == "env" else str(SCRIPTS / command[0]), *command[1:]],
             cwd=self.course.root,
             env={**os.environ, "PATH": os.pathsep.join([str(SCRIPTS), os.environ["PATH"]])},
             capture_output=True,
@@ -143,6 +152,14 @@ def test_nbgrader_autograde_gives_the_same_marks(fresh: Class, graded: Class) ->
     assert set(expected) == set(CLASS)
     assert marks(fresh.course, fresh.slug) == expected
     assert len(set(map(graded.total, CLASS))) >= 4
+    for student in CLASS:  # the two write with different code
+        ours, nbgraders = (one.autograded(student).read_bytes() for one in (graded, fresh))
+        assert ours == nbgraders, student
+
+
+def test_the_level_of_isolation_stands_with_each_verdict(graded: Class) -> None:
+    levels = {student: read_verdict(graded.autograded(student))["isolation"] for student in CLASS}
+    assert levels == {**dict.fromkeys(CLASS, "full"), "mona": "", "pia": ""}  # of these two, nothing was run
 
 
 def test_the_formgraders_button_gives_the_same_marks(fresh: Class, graded: Class) -> None:
@@ -332,3 +349,39 @@ def test_a_submission_folder_that_is_gone_is_named(graded: Class, tmp_path: Path
     material = Material.of(graded.course, graded.slug)
     with pytest.raises(CourseError, match="no submission folder"):
         grade_folder(material, tmp_path / "nobody", Box, results(graded.course))
+
+
+# ------------------------------------------------------------------------------------------- a course's own settings
+
+
+def test_steps_of_a_courses_own_are_taken_too(fresh: Class) -> None:
+    """Then nbgrader's own converter records the class."""
+    fresh.only("ada", "grace")
+    (fresh.course.root / "own_steps.py").write_text(
+        "from nbgrader.preprocessors import NbGraderPreprocessor\n"
+        "class Sign(NbGraderPreprocessor):\n"
+        "    def preprocess(self, nb, resources):\n"
+        "        nb.metadata['signed'] = resources['nbgrader']['student']\n"
+        "        return nb, resources\n"
+    )
+    fresh.configure('c.Autograde.autograde_preprocessors += ["own_steps.Sign"]')
+    fresh.run("env", f"PYTHONPATH={fresh.course.root}", str(SCRIPTS / "trainloop"), "grade", "2.1")
+    for student in ("ada", "grace"):
+        assert nbformat.read(fresh.autograded(student), as_version=4).metadata["signed"] == student
+    assert fresh.total("ada") == 10
+
+
+def test_students_that_may_not_be_added_are_named(fresh: Class) -> None:
+    fresh.only("ada", "grace")
+    fresh.configure("c.Autograde.create_student = False")
+    fresh.run("nbgrader", "db", "student", "add", "grace")
+    with pytest.raises(AssertionError, match=r"not in the gradebook.*: ada"):
+        fresh.run("trainloop", "grade", "2.1")
+    assert set(marks(fresh.course, fresh.slug)) == {"grace"}
+
+
+def test_a_setting_that_makes_no_sense_is_told_in_a_sentence(fresh: Class) -> None:
+    fresh.configure('c.Grading.cell_seconds = "soon"')
+    with pytest.raises(AssertionError) as told:
+        fresh.run("trainloop", "grade", "2.1")
+    assert "cell_seconds" in str(told.value) and "Traceback" not in str(told.value)

@@ -18,7 +18,7 @@ import platform
 import stat
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 WORK = "/tmp/work"  # where a submission works: the only place, with /tmp and /dev/shm, that it can write to
 MAX_FILES = 20_000  # in the work area
@@ -61,19 +61,23 @@ class ProcessNamespaces:
             _checked(_libc.setns(self._own, NEW_PIDS), "setns")
 
 
-def enter(disk_bytes: int, processes: int) -> None:
+def enter(disk_bytes: int, processes: int, kept: Sequence[str] = ()) -> None:
     """Leave the worker's namespaces, its files and its capability behind, for good.
 
     Args:
         disk_bytes: that all files together may have, in `WORK` and `/dev/shm`; they lie in memory.
         processes: that may exist at a time, as far as the kernel can hold this to it; threads count.
+        kept: paths that stay as they are, should they lie in `/tmp`: Python itself may.
 
     Raises:
         OSError: the kernel refused something; the process must not go on.
     """
     _checked(_libc.unshare(NEW_MOUNTS | NEW_IPC | NEW_NETWORK | NEW_NAMES), "unshare")
     _mount(None, "/", None, RECURSIVE | PRIVATE)
+    below = {path: os.open(path, os.O_PATH) for path in kept if path.startswith("/tmp/")}
     _mount("tmpfs", "/tmp", "tmpfs", NO_SETUID | NO_DEVICES, f"size={disk_bytes},nr_inodes={MAX_FILES},mode=700")
+    for path, fd in below.items():
+        _put_back(path, fd)
     os.mkdir("/tmp/shm")
     _mount("/tmp/shm", "/dev/shm", None, BIND)
     os.mkdir(WORK)
@@ -86,6 +90,18 @@ def enter(disk_bytes: int, processes: int) -> None:
     os.chdir(WORK)
     _drop_capabilities()
     deny_system_calls()
+
+
+def _put_back(path: str, fd: int) -> None:
+    """Show what a descriptor stands for at the path that it had, read-only."""
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        os.makedirs(path)
+    else:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.close(os.open(path, os.O_CREAT))
+    _mount(f"/proc/self/fd/{fd}", path, None, BIND)
+    _mount(None, path, None, REMOUNT | BIND | READ_ONLY | NO_SETUID | NO_DEVICES)
+    os.close(fd)
 
 
 def _protect_devices() -> None:
@@ -266,11 +282,11 @@ def _filter(column: int, machine: int) -> Iterator[tuple[int, int, int, int]]:
 
 
 def main() -> int:
-    """Try it all on a process of nothing: what `isolation` starts to learn whether it works here."""
+    """Try it all on a process of nothing, to learn whether it works here. The arguments are paths to keep."""
     with ProcessNamespaces():
         child = os.fork()
         if child == 0:
-            enter(disk_bytes=2**20, processes=64)
+            enter(2**20, 64, sys.argv[1:])
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

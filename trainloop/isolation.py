@@ -131,7 +131,8 @@ def _bubblewrap(bwrap: str) -> list[str]:
     words += ["--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"]  # for namespaces in this one; see `confine`
     for path in SYSTEM:
         words += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind-try", path, path]
-    for path in _installations():
+    words += ["--size", str(SPACE_BYTES), "--tmpfs", "/tmp"]  # before all that may lie in it
+    for path in installations():
         words += ["--ro-bind", path, path]
     for path in SETTINGS:
         words += ["--ro-bind-try", path, path]
@@ -139,11 +140,10 @@ def _bubblewrap(bwrap: str) -> list[str]:
     for name in DEVICES:
         words += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
     words += ["--symlink", "/proc/self/fd", "/dev/fd", "--dir", "/dev/shm", "--remount-ro", "/dev"]
-    words += ["--size", str(SPACE_BYTES), "--tmpfs", "/tmp", "--chdir", "/tmp", "--remount-ro", "/", "--"]
-    return words
+    return [*words, "--chdir", "/tmp", "--remount-ro", "/", "--"]
 
 
-def _installations() -> Iterator[str]:
+def installations() -> Iterator[str]:
     """The parts of the system, of Python and of its environment that programs need; this package; each once."""
     python = Path(sys.executable)
     roots = [Path("/usr"), Path("/usr/local"), python.resolve().parents[1], Path(sys.base_prefix), Path(sys.prefix)]
@@ -156,7 +156,7 @@ def _installations() -> Iterator[str]:
 
 def _try(bwrap: str) -> str:
     """Why a bubblewrap does not work here; empty if it does, down to the namespaces of a submission."""
-    command = [*_bubblewrap(bwrap), sys.executable, "-P", "-s", "-m", "trainloop.confine"]
+    command = [*_bubblewrap(bwrap), sys.executable, "-P", "-s", "-m", "trainloop.confine", *installations()]
     try:
         done = subprocess.run(
             command, env={}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROBE_SECONDS

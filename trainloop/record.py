@@ -112,6 +112,7 @@ def _grade_batch(course: Course, setup: Setup, converter: Autograde, folders: Se
             )
 
     with engine(setup, Grading(config=converter.config).workers) as opened:
+        converter.log.info("Grading %d submissions, isolation: %s", len(folders), setup.level)
         grade_class(opened, {folder: Path(folder) for folder in folders}, results(course), done)
 
 
@@ -172,6 +173,7 @@ def _verdict(graded: Graded, released: NotebookNode) -> dict[str, Any]:
     """What goes into the gradebook, and all that the feedback page says about it."""
     return {
         "status": graded.status,
+        "isolation": graded.level,
         "words": status(graded),
         "notes": list(graded.notes),
         "written": _written(graded.notebook, released),

@@ -58,7 +58,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets.config import Config
 
-from trainloop import confine, values
+from trainloop import confine, isolation, values
 from trainloop.box import MEMORY_EXIT, end_group
 from trainloop.values import Json
 
@@ -393,7 +393,7 @@ def _confine(limits: Mapping[str, Any], folder: str, full: bool) -> None:
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # when the machine runs out of memory, this process is the one to go
     if full:
-        confine.enter(limits["disk_bytes"], limits["processes"])
+        confine.enter(limits["disk_bytes"], limits["processes"], [*isolation.installations()])
         folder = confine.WORK
     else:
         os.chdir(folder)
