@@ -69,7 +69,7 @@ class Limits:
 
     cell_seconds: float = 20.0  # wall time of one code cell, or of one observation
     total_seconds: float = 180.0  # wall time of the whole submission, re-runs included
-    memory_bytes: int = 2 * 2**30  # resident, of all its processes; address space of each: torch needs 1 GB to load
+    memory_bytes: int = 3 * 2**30  # resident, of all its processes; address space of each: torch needs 1 GB to load
     processes: int = 128  # at a time, threads included
     open_files: int = 256  # of each process
     disk_bytes: int = 256 * 2**20  # of all files together; they lie in memory, on top of `memory_bytes`
