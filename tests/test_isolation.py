@@ -17,7 +17,7 @@ from trainloop.box import Box, Job, Limits, Step, StepResult
 from trainloop.box import _sealed as sealed
 from trainloop.isolation import Found, IsolationError, Usage
 
-LIMITS = Limits(cell_seconds=5.0, total_seconds=30.0, processes=64, disk_bytes=8 * 2**20)
+LIMITS = Limits(cell_seconds=10.0, total_seconds=60.0, memory_bytes=2 * 2**30, processes=64, disk_bytes=8 * 2**20)
 
 
 @pytest.fixture(scope="module")
