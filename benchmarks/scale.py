@@ -54,8 +54,9 @@ SLOWER = 1.15  # at most, a submission of the large class against one of the sma
 GROWTH = 1.10  # at most, of the command's memory, from the second fifth of the run to the last
 WARM_UP = 4  # submissions before the clock starts: the boxes open
 SAMPLE_SECONDS = 0.25
-# Small, so that the hostile ones end soon; an honest cell takes a few tenths of a second.
-LIMITS = Limits(cell_seconds=6.0, total_seconds=60.0, memory_bytes=2 * 2**30)
+# Small, so that the hostile ones end soon; an honest cell takes a few tenths of a second. Few processes, so that what
+# forks meets this limit and not, on a busy machine, that of time.
+LIMITS = Limits(cell_seconds=6.0, total_seconds=60.0, memory_bytes=2 * 2**30, processes=40)
 
 # Each in place of the first exercise. All have an end of their own, should the box not hold.
 ENDLESS = "import time\nend = time.monotonic() + 300\nwhile time.monotonic() < end:\n    pass"
@@ -209,16 +210,14 @@ def check_none_lost(one: Run, folders: Mapping[str, Path], kept: Results) -> Non
             raise ScaleError(f"The verdict on {student} is not in the store.")
 
 
-def check_same(one: Run, other: Run) -> None:
-    """The submissions that both runs graded have the same points and statuses, to the last bit.
-
-    Raises:
-        ScaleError: one has not.
-    """
+def differences(one: Run, other: Run) -> list[str]:
+    """The submissions that both runs graded and whose points or statuses differ, to the last bit; a sentence each."""
+    found = []
     for student, mark in other.marks.items():
         ours, theirs = (_points(each) for each in (one.marks[student], mark))
         if ours != theirs:
-            raise ScaleError(f"{student} has {ours} on the cluster and {theirs} with one worker.")
+            found.append(f"{student} has {ours} in one run and {theirs} in another.")
+    return found
 
 
 def _points(mark: Mark) -> list[tuple[str, str, str]]:
@@ -229,6 +228,12 @@ def growth(samples: Sequence[float]) -> float:
     """The command's memory in the last fifth of a run, against that in the second fifth."""
     fifth = max(1, len(samples) // 5)
     return statistics.median(samples[-fifth:]) / statistics.median(samples[fifth : 2 * fifth] or samples)
+
+
+def by_tenth(samples: Sequence[float]) -> list[float]:
+    """The command's memory in each tenth of a run."""
+    length = max(1, len(samples) // 10)
+    return [round(statistics.median(samples[start : start + length]), 1) for start in range(0, len(samples), length)]
 
 
 # --- The command -------------------------------------------------------------------------------------------------
@@ -264,7 +269,7 @@ def measure(
     """All runs, and their figures.
 
     Raises:
-        ScaleError: a verdict is lost, or differs from that of one worker.
+        ScaleError: a verdict is lost.
     """
     slug = course.slug(lesson)
     mine = set_up(course, slug, folder / "course")
@@ -287,8 +292,6 @@ def measure(
         raise ScaleError("A second run graded again what the first had graded.")
     with Threads(setup, 1) as engine:
         one = run(engine, part(folders, alone), Results(folder / "alone"), f"{alone} with one worker")
-    check_same(many, one)
-    check_same(many, few)
     started = time.perf_counter()
     with progress("writing the gradebook", count) as advance:
         done = itertools.count(1)
@@ -310,6 +313,7 @@ def measure(
         "isolation": setup.level,
         "limits": asdict(LIMITS),
         "statuses": dict(Counter(mark.graded.status for mark in many.marks.values()).most_common()),
+        "differences": [*differences(many, one), *differences(many, few)],
         "retried": sum(bool(mark.failures) for mark in many.marks.values()),
         "seconds": round(many.seconds, 2),
         "each_large": many.each,
@@ -320,6 +324,7 @@ def measure(
         "record_seconds_each": seconds / count,
         "driver_mb": round(statistics.median(many.driver_mb), 1),
         "driver_growth": growth(many.driver_mb),
+        "driver_mb_by_tenth": by_tenth(many.driver_mb),
         "worker_mb": round(many.workers_mb, 1),
         "bytes_each": {
             "handed in": _bytes(mine.root / "submitted") / count,
@@ -335,8 +340,8 @@ def _bytes(folder: Path) -> int:
 
 
 def broken(figures: Mapping[str, Any]) -> list[str]:
-    """The claims about time and memory that do not hold, a sentence each."""
-    found = []
+    """The claims that do not hold, a sentence each."""
+    found = list(figures["differences"])
     if figures["ratio"] > SLOWER:
         found.append(f"A submission takes {figures['ratio']:.2f} times as long as in a small class; bound {SLOWER}.")
     if figures["driver_growth"] > GROWTH:

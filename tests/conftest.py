@@ -28,16 +28,20 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
 
 @pytest.fixture
 def own_course(tmp_path: Path) -> Course:
-    """A copy of the course for one test alone."""
-    return copy_course(tmp_path / "course")
+    """A course with one lesson, for one test alone."""
+    return copy_course(tmp_path / "course", "2.1-")
 
 
-def copy_course(folder: Path) -> Course:
-    """Copy what makes a course into `folder`."""
+def copy_course(folder: Path, lesson: str = "") -> Course:
+    """Copy what makes a course into `folder`: all lessons, or those whose slug begins with `lesson`."""
     folder.mkdir(exist_ok=True)
     shutil.copy(ROOT / CONFIG_NAME, folder)
     for name in COPIED:
-        shutil.copytree(ROOT / name, folder / name)
+        for path in (ROOT / name).rglob("*"):
+            place = path.relative_to(ROOT)
+            if path.is_file() and any(part.startswith(lesson) for part in place.parts[1:]):
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, folder / place)
     (folder / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "sample_class.py", folder / "tests")
     return Course(folder)

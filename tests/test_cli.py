@@ -17,7 +17,7 @@ from trainloop.cli import app
 from trainloop.course import Course
 from trainloop.lesson import read
 
-COMMANDS = ("build", "run", "grade", "check", "lab", "demo")
+COMMANDS = ("build", "run", "grade", "check", "lab", "progress", "demo")
 Tree = dict[str, str]
 
 
@@ -91,7 +91,9 @@ def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------ refusals
 
 
-@pytest.mark.parametrize("command", [("build",), ("run",), ("grade", "2.1"), ("lab",), ("demo",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("build",), ("run",), ("grade", "2.1"), ("lab",), ("progress",), ("demo",)], ids=" ".join
+)
 def test_outside_of_a_course(tmp_path: Path, command: tuple[str, ...]) -> None:
     refused(trainloop(tmp_path, *command), "No nbgrader_config.py in")
     assert tree(tmp_path) == {}

@@ -229,3 +229,51 @@ def test_the_notebooks_of_a_lesson_correspond(course: Course, slug: str) -> None
     for notebook in (source, release, solutions):
         assert notebook.metadata.trainloop.lesson == slug
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+
+
+# -------------------------------------------------------------------------------------------------------------- course
+
+
+def demo_functions(lesson: Lesson) -> set[str]:
+    """The functions and classes that a lesson's demonstrations define."""
+    trees = [cell.tree(lesson.path) for cell in lesson.cells if cell.kind == "demo"]
+    return {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_no_two_lessons_define_the_same_helper() -> None:
+    """What two lessons need belongs into the package."""
+    owners: dict[str, list[str]] = {}
+    for slug, lesson in LESSONS.items():
+        for name in demo_functions(lesson):
+            owners.setdefault(name, []).append(slug)
+    assert {name: slugs for name, slugs in owners.items() if len(slugs) > 1} == {}
+
+
+def test_no_two_lessons_have_a_number_in_common() -> None:
+    numbers = [slug.split("-")[0] for slug in LESSONS]
+    assert sorted(set(numbers)) == sorted(numbers)
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_lessons_that_are_named_are_of_the_course(slug: str) -> None:
+    """`lesson 2.4` is a lesson of the plan, and one that this lesson looks back on is written."""
+    text = "\n".join(cell.source for cell in LESSONS[slug].prose)
+    named = set(re.findall(r"\b[Ll]essons? (\d\.\d+)", text))
+    plan = {f"{module}.{number}" for module, count in ((1, 6), (2, 7), (3, 9)) for number in range(1, count + 1)}
+    written = {one.split("-")[0] for one in LESSONS}
+    here = slug.split("-")[0]
+    assert named <= plan
+    assert {number for number in named if number < here} <= written
+
+
+def test_links_lead_somewhere() -> None:
+    """In the README, the guides and the lessons: every relative link is a file of the project."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *(one.path for one in LESSONS.values())]
+    broken = []
+    for page in pages:
+        text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            path = target.split("#")[0]
+            if path and not re.match(r"[a-z]+:", path) and not (page.parent / path).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert broken == []

@@ -155,3 +155,24 @@ def test_counts(tmp_path: Path) -> None:
     assert words(lesson(tmp_path, spoiled("Write it.", "Write it down."))) == words(tiny) + 1
     assert minutes(lesson(tmp_path, spoiled("about 7 minutes", "about 11 minutes"))) == 20
     assert claims(tiny) == {"A list of 3 numbers": line_of(TEXT, "assert {")}
+
+
+THERE = 'A list of 3 numbers.\n\n```python proof\nclaims = {"A list of 3 numbers": True}\n```\n'
+
+
+@pytest.mark.parametrize(
+    ("number", "phrase", "theirs", "message"),
+    [
+        ("9.8", "the 3 numbers", "A list of 3 numbers", ""),
+        ("9.7", "the 3 numbers", "A list of 3 numbers", "there is no lesson 9.7 to quote"),
+        ("9.8", "the 3 numbers", "A list of 4 numbers", 'no proof cell of lesson 9.8 claims "A list of 4 numbers"'),
+        ("9.8", "the 5 numbers", "A list of 3 numbers", '"the 5 numbers" has other numbers than lesson 9.8'),
+    ],
+)
+def test_numbers_of_other_lessons(tmp_path: Path, number: str, phrase: str, theirs: str, message: str) -> None:
+    (tmp_path / "9.8-before.md").write_text(TEXT + THERE, encoding="utf-8")
+    quote = (
+        f'Recall {phrase}.\n\n```python proof\nquotes = {{"{phrase}": ("{number}", "{theirs}")}}\n```\n\n## Exercises'
+    )
+    found = [error.message for error in lint(lesson(tmp_path, spoiled("## Exercises", quote)))]
+    assert [message in one for one in found] == ([True] if message else [])

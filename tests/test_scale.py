@@ -40,9 +40,9 @@ def mark(points: float, status: str = "ok") -> Mark:
 
 def test_a_mark_that_differs_in_the_last_bit_is_found() -> None:
     one = Run({"ada": mark(0.3)}, 1.0, (1.0,), 1.0)
-    scale.check_same(one, replace(one))
-    with pytest.raises(ScaleError, match=r"^ada has .* on the cluster"):
-        scale.check_same(one, Run({"ada": mark(0.1 + 0.2)}, 1.0, (1.0,), 1.0))
+    assert scale.differences(one, replace(one)) == []
+    (sentence,) = scale.differences(one, Run({"ada": mark(0.1 + 0.2)}, 1.0, (1.0,), 1.0))
+    assert sentence.startswith("ada has ")
 
 
 def test_a_lost_submission_is_found(tmp_path: Path) -> None:
@@ -61,8 +61,9 @@ def test_memory_that_grows_and_time_that_grows_are_found() -> None:
     flat = [50.0, 90.0, *[100.0] * 8]
     assert scale.growth(flat) == pytest.approx(100 / 100)
     assert scale.growth([float(one) for one in range(100, 200)]) > GROWTH
-    assert scale.broken({"ratio": SLOWER, "driver_growth": GROWTH}) == []
-    assert len(scale.broken({"ratio": SLOWER + 0.01, "driver_growth": GROWTH + 0.01})) == 2
+    assert scale.broken({"ratio": SLOWER, "driver_growth": GROWTH, "differences": []}) == []
+    figures = {"ratio": SLOWER + 0.01, "driver_growth": GROWTH + 0.01, "differences": ["ada has another mark."]}
+    assert len(scale.broken(figures)) == 3
 
 
 def test_the_plan_follows_from_the_figures() -> None:

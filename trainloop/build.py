@@ -217,10 +217,23 @@ def _explain(exercise: Exercise) -> Iterator[str]:
         for alternative in exercise.alternatives:
             yield f"\n{alternative.docstring()}\n\n```python\n{alternative.code()}\n```"
         yield ""
+    if exercise.options:
+        yield from _explain_options(exercise)
+        return
     yield "#### What each wrong option means" if exercise.is_question else "#### What goes wrong here, and how to tell"
     for mistake in exercise.mistakes:
         option = f"`{mistake.code()}`: " if exercise.is_question else ""
         yield f"\n- {option}{mistake.docstring()}"
+
+
+def _explain_options(exercise: Exercise) -> Iterator[str]:
+    """Every option of every question, the right ones marked."""
+    yield "#### What each option means"
+    for question, each in exercise.options.items():
+        yield f"\n`{question}`\n"
+        for letter, sentence in each.items():
+            right = " (right)" if letter == exercise.letters[question] else ""
+            yield f"- **{letter}**{right}: {sentence}"
 
 
 def without_markers(source: str) -> str:
@@ -363,7 +376,7 @@ def _exercise_key(
     seen = [runner.try_answer(exercise.name, m.code()) for m in exercise.mistakes]
     checks = []
     for check in exercise.checks:
-        rule = ruled.get(check.title, rules.close())
+        rule = ruled.get(check.title, rules.option() if exercise.options else rules.close())
         shown = tuple(_where_it_shows(rule, each.get(check.title), expected[check.title]) for each in seen)
         each_points = exercise.check.points / len(exercise.checks)
         checks.append(CheckKey(check.title, check.call, each_points, check.hidden, rule, expected[check.title], shown))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -127,7 +129,12 @@ def build(
 
 
 @app.command()
-def run(lessons: Lessons = None) -> None:
+def run(
+    lessons: Lessons = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-n", min=1, help="Lessons run at the same time (default: the cores).")
+    ] = None,
+) -> None:
     """Execute instructor notebooks end to end; fail on an error, a number that is not so, or a time bound."""
     with _plain_errors():
         from trainloop.course import Course
@@ -138,16 +145,19 @@ def run(lessons: Lessons = None) -> None:
         slugs = _slugs(course, lessons)
         for slug in slugs:
             course.read("source", slug)  # refuse what is not built before anything runs
-        failed = False
+        with _progress("Running", len(slugs)) as advance, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+            started = {pool.submit(execute, read(course.text(slug)), course.key(slug)): slug for slug in slugs}
+            done = {}
+            for future in as_completed(started):
+                done[started[future]] = future.result()
+                advance(started[future])
         for slug in slugs:
-            with console.status(f"Running {slug}"):
-                done = execute(read(course.text(slug)), course.key(slug))
-            slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in done.slowest[:3])
-            console.print(f"{slug}: {done.seconds:.1f} s; slowest cells: {slowest}", highlight=False)
-            for fault in done.faults:
+            slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in done[slug].slowest[:3])
+            console.print(f"{slug}: {done[slug].seconds:.1f} s; slowest cells: {slowest}", highlight=False)
+            for fault in done[slug].faults:
                 errors.print(f"{slug}: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
-            failed = failed or bool(done.faults)
-        if failed:
+        console.print(f"{sum(one.seconds for one in done.values()):.1f} s in all cells", highlight=False)
+        if any(one.faults for one in done.values()):
             raise typer.Exit(1)
 
 
@@ -294,6 +304,21 @@ def lab(
             if one.kind != "unchanged":
                 console.print(f"{one.lesson}: {one.kind} ({one.folder})", highlight=False)
         raise typer.Exit(launch(mine, slug, browser))
+
+
+@app.command()
+def progress(
+    folder: Annotated[Path | None, typer.Option(help="Your working copy (default: work/ in the course).")] = None,
+) -> None:
+    """Show which lessons you have done, with scores, as your notebooks were last saved. Nothing is run."""
+    with _plain_errors():
+        from trainloop.course import Course
+        from trainloop.lab import FOLDER
+        from trainloop.progress import progress as read_progress
+        from trainloop.report import progress_table
+
+        course = Course.find()
+        console.print(progress_table(read_progress(course.root / "release", folder or course.root / FOLDER)))
 
 
 @app.command()

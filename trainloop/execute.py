@@ -39,7 +39,7 @@ def execute(lesson: Lesson, key: Path) -> Executed:
     notebook = source_notebook(lesson, proofs=True)
     client = NotebookClient(notebook, timeout=TIMEOUT, record_timing=True, kernel_name="python3")
     faults = []
-    environment = {**os.environ, KEY_VARIABLE: str(key.resolve()), "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, KEY_VARIABLE: str(key.resolve()), "OMP_NUM_THREADS": "1"}
     try:
         client.execute(env=environment)
     except CellExecutionError as error:

@@ -7,6 +7,7 @@ the hidden part, by the same `verdict`.
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run` for the instructor's notebooks
 WIDTH = 88
+PASSED = "  ok    "
 
 
 class ChecksFailed(Exception):
@@ -77,9 +79,21 @@ def render(result: ExerciseResult) -> str:
     return "\n".join([*lines, f"{verdict} checks of `{result.name}` passed."])
 
 
+def read_back(text: str) -> dict[str, set[str]]:
+    """What `render` wrote into an output: the titles of the checks that passed, by exercise."""
+    found: dict[str, set[str]] = {}
+    passed: set[str] = set()
+    for line in text.splitlines():
+        if line.startswith(PASSED):
+            passed.add(line.removeprefix(PASSED))
+        elif end := re.fullmatch(r"(?:All|\d+ of \d+) checks of `(\w+)` passed\.", line):
+            found[end[1]], passed = passed, set()
+    return found
+
+
 def _lines(one: CheckResult) -> list[str]:
     if one.status == "ok":
-        return [f"  ok    {one.title}"]
+        return [f"{PASSED}{one.title}"]
     sentence = textwrap.wrap(one.sentence, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
     return [f"  FAIL  {one.title}", *(" " * 8 + line for line in [*sentence, *(part[:400] for part in one.detail)])]
 

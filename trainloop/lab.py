@@ -78,12 +78,12 @@ def update(release: Path, folder: Path) -> list[Update]:
     if folder.resolve().is_relative_to(release.resolve()):
         raise LabError(f"{folder} is part of the course itself. Choose another folder for your working copy.")
     try:
-        lessons = _lessons(release)
-        if not lessons:
+        released = lessons(release)
+        if not released:
             raise LabError(f"There are no lessons in {release}. Run `trainloop build`, or get the course anew.")
         folder.mkdir(parents=True, exist_ok=True)
         record = _read_record(folder / RECORD)
-        return [_update_lesson(lesson, folder, record) for lesson in lessons]
+        return [_update_lesson(lesson, folder, record) for lesson in released]
     except OSError as error:
         raise LabError(
             f"The working copy {folder} could not be brought up to date: {error}. "
@@ -139,14 +139,15 @@ def _arguments(folder: Path, lesson: str | None, browser: bool, options: Sequenc
 
 def _find(folder: Path, lesson: str) -> str:
     """The path within `folder` of the notebook of the lesson with this slug or number."""
-    names = [path.name for path in _lessons(folder)] if folder.is_dir() else []
+    names = [path.name for path in lessons(folder)] if folder.is_dir() else []
     matches = [name for name in names if name == lesson] or [name for name in names if name.startswith(f"{lesson}-")]
     if len(matches) != 1:
         raise LabError(f"There is no lesson {lesson!r} in {folder}. Its lessons are: {', '.join(names) or 'none'}.")
     return f"{matches[0]}/{matches[0]}.ipynb"
 
 
-def _lessons(folder: Path) -> list[Path]:
+def lessons(folder: Path) -> list[Path]:
+    """The folders of lessons in a release or a working copy, in the order of their slugs."""
     return sorted(path for path in folder.iterdir() if (path / f"{path.name}.ipynb").is_file())
 
 

@@ -5,10 +5,11 @@
     ```python check="relu" points=2    its checks; the hidden ones between nbgrader's markers
     ```python mistake="relu"           what a learner might write instead; its docstring is the sentence they will read
     ```python alternative="relu"       another right answer; its docstring says what is different
+    ```python options="quiz"           of questions: what each option means; the wrong ones are mistakes
     ```python judge="relu"             rules other than "equal to the reference", and arrays to hand to hidden checks
     ```python proof                    claims: a phrase of the prose -> what makes it true
 
-The last four stand in no notebook that a student opens.
+The last five stand in no notebook that a student opens.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -24,7 +25,9 @@ from typing import Literal, TypeAlias
 import jupytext
 from nbformat import NotebookNode
 
-Kind: TypeAlias = Literal["markdown", "demo", "exercise", "check", "mistake", "alternative", "judge", "proof"]
+Kind: TypeAlias = Literal[
+    "markdown", "demo", "exercise", "check", "mistake", "alternative", "options", "judge", "proof"
+]
 
 # The attribute that makes a fence what it is, and those it may have besides. A fence without one is a demonstration.
 ATTRIBUTES: dict[Kind, frozenset[str]] = {
@@ -32,6 +35,7 @@ ATTRIBUTES: dict[Kind, frozenset[str]] = {
     "check": frozenset({"points"}),
     "mistake": frozenset(),
     "alternative": frozenset(),
+    "options": frozenset(),
     "judge": frozenset(),
     "proof": frozenset(),
 }
@@ -103,11 +107,17 @@ class Exercise:
     mistakes: tuple[Cell, ...]
     alternatives: tuple[Cell, ...]
     judges: tuple[Cell, ...]
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # question -> letter -> what it means
 
     @property
     def is_question(self) -> bool:
         """Whether the answer is a value, and not code: nothing is defined with `def` or `class`."""
         return not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.parse(self.cell.source).body)
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """The right letter of each question, where the exercise has options."""
+        return _letters(self.cell) if self.options else {}
 
     @property
     def defines(self) -> tuple[str, ...]:
@@ -216,16 +226,73 @@ def _exercise(lesson: Lesson, name: str, title: str, groups: dict[tuple[str, Kin
     check = one("check", f'exercise "{name}" has no check; add a cell with check="{name}" points=...')
     for each in (cell, *all_of("mistake"), *all_of("alternative"), *all_of("judge")):
         each.tree(lesson.path)
+    explained = all_of("options")
+    options = read_options(lesson.path, explained[0], cell) if explained else {}
+    if len(explained) > 1:
+        raise LessonError(lesson.path, explained[1].line, f'a second cell has options="{name}"; names are given once')
     return Exercise(
         name=name,
         title=title,
         cell=cell,
         check=check,
         checks=read_checks(lesson.path, check),
-        mistakes=all_of("mistake"),
+        mistakes=(*all_of("mistake"), *(one for each in explained for one in _wrong_letters(cell, each, options))),
         alternatives=all_of("alternative"),
         judges=all_of("judge"),
+        options=options,
     )
+
+
+def read_options(path: Path, cell: Cell, exercise: Cell) -> dict[str, dict[str, str]]:
+    """What each option of each question means: the dictionary `options` of an options cell, in the order of the text.
+
+    Raises:
+        LessonError: the cell has another form, or its questions are not those that the exercise answers.
+    """
+    form = 'an options cell is one dictionary: options = {"q1": {"A": "why, in a sentence", "B": ...}, ...}'
+    try:
+        (statement,) = cell.tree(path).body
+        assert isinstance(statement, ast.Assign)
+        found = ast.literal_eval(statement.value)
+        options = {
+            str(question): {str(k): " ".join(v.split()) for k, v in each.items()} for question, each in found.items()
+        }
+    except (AssertionError, AttributeError, TypeError, ValueError):
+        raise LessonError(path, cell.line, form) from None
+    letters = _letters(exercise)
+    if set(letters) != set(options):
+        apart = ", ".join(sorted(set(letters) ^ set(options)))
+        raise LessonError(path, cell.line, f"questions and options do not correspond: {apart}")
+    for question, each in options.items():
+        if letters[question] not in each or len(each) < 2:
+            line = cell.line + next(n for n, text in enumerate(cell.source.splitlines()) if f'"{question}"' in text)
+            raise LessonError(path, line, f'"{question}" needs its right option, {letters[question]}, and a wrong one')
+    return options
+
+
+def _letters(cell: Cell) -> dict[str, str]:
+    """The names that an exercise's solution binds to texts: `q1, q2 = "B", "A"`, or one by one."""
+    found = {}
+    for node in ast.parse(cell.source).body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target, value = node.targets[0], node.value
+            names = target.elts if isinstance(target, ast.Tuple) else [target]
+            answers = value.elts if isinstance(value, ast.Tuple) else [value]
+            for name, answer in zip(names, answers, strict=False):
+                if isinstance(name, ast.Name) and isinstance(answer, ast.Constant) and isinstance(answer.value, str):
+                    found[name.id] = answer.value
+    return found
+
+
+def _wrong_letters(exercise: Cell, cell: Cell, options: Mapping[str, Mapping[str, str]]) -> Iterator[Cell]:
+    """Each wrong option as a mistake: the right answers, with this one in place of its question's."""
+    letters = _letters(exercise)
+    for question, each in options.items():
+        for letter, sentence in each.items():
+            if letter != letters[question]:
+                answers = {**letters, question: letter}
+                code = "\n".join(f"{name} = {answer!r}" for name, answer in answers.items())
+                yield Cell("mistake", f"{sentence!r}\n{code}", cell.line, cell.exercise)
 
 
 def read_checks(path: Path, cell: Cell) -> tuple[Check, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
+from trainloop import notation
 from trainloop.lesson import (
     BEGIN_HIDDEN,
     BEGIN_SOLUTION,
@@ -21,6 +22,7 @@ from trainloop.lesson import (
     Exercise,
     Lesson,
     LessonError,
+    read,
 )
 
 SECTIONS = (
@@ -34,7 +36,7 @@ SECTIONS = (
     "Key takeaways",
 )
 WORDS = (900, 2200)
-WORDS_OF = {"2.1": (900, 3000)}  # it answers nine questions
+WORDS_OF = {"1.6": (900, 2900), "2.1": (900, 3000)}  # a quiz with all its options; nine questions answered
 LINES_RULE, LINES_NEVER, LONG_SHARE = 15, 40, 0.25
 MISTAKES, ALTERNATIVES = 4, 3
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 10  # careful reading of technical prose, and of code that is run on the way
@@ -73,6 +75,8 @@ def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
     yield from _long_cells(lesson)
     yield from _title_box(lesson)
     yield from _claims(lesson)
+    yield from _quotes(lesson)
+    yield from _notation(lesson)
     if not 1 <= len(lesson.exercises) <= 4:
         yield 1, f"a lesson has one to four exercises; this one has {len(lesson.exercises)}"
     for exercise in lesson.exercises.values():
@@ -196,8 +200,10 @@ def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
         yield cell.line, f'"{name}" is no name for an exercise; write a short word in small letters, digits and _'
     if not _paired(cell.source, BEGIN_SOLUTION, END_SOLUTION):
         yield cell.line, f'exercise "{name}" needs "{BEGIN_SOLUTION}" and "{END_SOLUTION}", in pairs'
-    if not _paired(exercise.check.source, BEGIN_HIDDEN, END_HIDDEN):
+    if not exercise.options and not _paired(exercise.check.source, BEGIN_HIDDEN, END_HIDDEN):
         yield exercise.check.line, f'the check of "{name}" needs "{BEGIN_HIDDEN}" and "{END_HIDDEN}", in pairs'
+    elif exercise.options:
+        yield from _options(lesson, exercise)
     elif all(check.hidden for check in exercise.checks) or not any(check.hidden for check in exercise.checks):
         yield exercise.check.line, f'the check of "{name}" needs observations in plain sight and hidden ones'
     if exercise.check.points <= 0:
@@ -223,10 +229,25 @@ def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
         yield cell.line, f'exercise "{name}" does not state: Difficulty D of 5, importance I of 5, about M minutes.'
 
 
+def _options(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
+    """Of questions with letters: each is checked, and the prose offers just the letters that are explained."""
+    text = "\n".join(check.call for check in exercise.checks)
+    offered = re.findall(r"^- \*{0,2}([A-Z])\b", _introduction(lesson, exercise.cell), re.M)
+    explained = [letter for each in exercise.options.values() for letter in each]
+    for question in exercise.options:
+        if not re.search(rf"\b{question}\b", text):
+            yield exercise.check.line, f'no check of "{exercise.name}" looks at {question}'
+    if sorted(offered) != sorted(explained):
+        told = f"the text above offers {len(offered)} options, and {len(explained)} are explained"
+        yield exercise.cell.line, f"{told}; write each as a list item: - **A**: ..."
+    if any(check.hidden for check in exercise.checks):
+        yield exercise.check.line, "a check of a letter is not hidden: there is nothing more to look at"
+
+
 def _introduction(lesson: Lesson, exercise: Cell) -> str:
-    """The prose between the heading above an exercise and the exercise."""
+    """The prose between the heading of an exercise and its cell."""
     before = [cell.source for cell in lesson.prose if cell.line < exercise.line]
-    headings = [index for index, source in enumerate(before) if re.search(r"^#", source, re.M)]
+    headings = [index for index, source in enumerate(before) if re.search(r"^#{1,3} ", source, re.M)]
     return "\n".join(before[headings[-1] :] if headings else before)
 
 
@@ -281,6 +302,50 @@ def _claims(lesson: Lesson) -> Iterator[tuple[int, str]]:
                     yield line, f'no proof cell claims the number "{match.group()}" in "...{around}..."'
     for phrase in sorted(unseen):
         yield claimed[phrase], f'the prose does not say "{phrase}"'
+
+
+def _quotes(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    """What proof cells quote, `quotes = {"phrase": ("1.2", "phrase there")}`, is still said in that lesson."""
+    for line, phrase, number, theirs in _quoted(lesson):
+        texts = list(lesson.path.parent.glob(f"{number}-*.md"))
+        if not texts:
+            yield line, f"there is no lesson {number} to quote"
+        elif " ".join(theirs.split()) not in claims(read(texts[0])):
+            yield line, f'no proof cell of lesson {number} claims "{theirs}"'
+        elif not set(NUMBER.findall(NAMES.sub(" ", phrase))) <= set(NUMBER.findall(theirs)):
+            yield line, f'"{phrase}" has other numbers than lesson {number}: "{theirs}"'
+
+
+def _quoted(lesson: Lesson) -> Iterator[tuple[int, str, str, str]]:
+    """Line, phrase, number of the other lesson and phrase there, of each quotation."""
+    for cell in lesson.cells:
+        if cell.kind != "proof":
+            continue
+        for node in cell.tree(lesson.path).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "quotes":
+                for phrase, (number, theirs) in ast.literal_eval(node.value).items():
+                    yield cell.line + node.lineno - 1, phrase, number, theirs
+
+
+def _notation(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    """Every letter of every formula is in the course's table of notation, and no lesson uses one before its time."""
+    page = lesson.path.parent.parent / notation.TABLE
+    if not page.is_file():
+        return
+    known = notation.table(page.read_text(encoding="utf-8"))
+    number = tuple(int(part) for part in re.findall(r"\d+", lesson.slug.split("-")[0]))
+    for cell in lesson.prose:
+        for row, text in enumerate(cell.source.split("\n\n")):
+            line = cell.line + sum(part.count("\n") + 2 for part in cell.source.split("\n\n")[:row])
+            for sign in sorted(notation.signs(text)):
+                if sign not in known:
+                    yield (
+                        line,
+                        f"the sign ${sign}$ is not in {notation.TABLE.as_posix()}; use another, or enter it there",
+                    )
+                elif known[sign] > number:
+                    first = ".".join(map(str, known[sign]))
+                    yield line, f"the sign ${sign}$ is introduced in lesson {first}, says {notation.TABLE.as_posix()}"
 
 
 def _paragraphs(cell: Cell) -> Iterator[tuple[str, list[int]]]:

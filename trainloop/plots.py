@@ -62,15 +62,27 @@ def show(fig: Figure, alt: str) -> None:
     Raises:
         ValueError: `alt` is too short to describe anything.
     """
+    data, metadata = described(as_png(fig), alt)
+    display(data, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]
+
+
+def as_png(fig: Figure, dpi: float | None = None) -> bytes:
+    """The figure as a PNG file; it is closed afterwards. `dpi` are pixels an inch, by default the style's."""
+    image = io.BytesIO()
+    fig.savefig(image, format="png", metadata={"Software": None}, dpi=dpi or "figure")
+    plt.close(fig)
+    return image.getvalue()
+
+
+def described(png: bytes, alt: str) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """A picture as a notebook keeps it: its data by media type, and their metadata with the description.
+
+    Raises:
+        ValueError: `alt` is too short to describe anything.
+    """
     if len(alt.split()) < 5:
         raise ValueError("Describe the figure in words: show(fig, alt='two or three plain sentences').")
-    image = io.BytesIO()
-    fig.savefig(image, format="png", metadata={"Software": None})
-    plt.close(fig)
-    png = base64.b64encode(image.getvalue()).decode("ascii")
-    display(  # type: ignore[no-untyped-call]
-        {"image/png": png, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}}
-    )
+    return {"image/png": base64.b64encode(png).decode("ascii"), "text/plain": alt}, {"image/png": {"alt": alt}}
 
 
 use_style()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
 from trainloop.batch import Mark
 from trainloop.grade import SERIOUS, Graded
 from trainloop.instant import render
+from trainloop.progress import Progress
 from trainloop.verdict import IN_WORDS, Status
 
 MOST = 100  # rows of a table, lines of notes, that a person reads
@@ -37,6 +38,23 @@ def class_table(graded: Mapping[str, Graded], title: str) -> Table:
         points = [number(exercise.points) for exercise in one.exercises]
         style = "green" if one.status == "ok" else "" if one.status == "wrong" else "yellow"
         table.add_row(student, *points, number(one.points), f"[{style}]{status(one)}" if style else status(one))
+    return table
+
+
+def progress_table(lessons: Sequence[Progress]) -> Table:
+    """A row a lesson: what it takes, how many checks passed, points, state in words."""
+    table = Table(title="Your progress", title_justify="left", caption_justify="left")
+    done = sum(one.state == "done" for one in lessons)
+    table.caption = f"{done} of {len(lessons)} lessons done. Points are those of the checks in your notebooks."
+    table.add_column("lesson")
+    for title in ("minutes", "checks", "points"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for one in lessons:
+        points = f"{number(one.points)} of {number(one.possible)}"
+        style = {"done": "green", "started": "yellow", "cannot be read": "red"}.get(one.state, "")
+        state = f"[{style}]{one.state}" if style else one.state
+        table.add_row(one.title, str(one.minutes), f"{one.passed} of {one.checks}", points, state)
     return table
 
 

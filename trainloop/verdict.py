@@ -147,7 +147,9 @@ class _Evidence:
 
 
 def _is_telling(check: CheckKey, observation: Json) -> bool:
-    """Whether an observation can name a mistake by itself: numbers that do not agree by chance."""
+    """Whether an observation can name a mistake by itself: numbers that do not agree by chance, or a letter chosen."""
+    if check.rule.get("option", False):
+        return True
     return check.rule["rule"] == "close" and observation["saw"] == "value" and _has_floats(observation["value"])
 
 
