@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import dask
 import nbformat
 import psutil
 import typer
@@ -38,7 +39,7 @@ from benchmarks import console, progress
 from tests.sample_class import dump, filled, reference, students
 from trainloop.batch import Mark, grade_class
 from trainloop.box import Limits
-from trainloop.cluster import Cluster
+from trainloop.cluster import FEW_MESSAGES, Cluster
 from trainloop.course import Course, CourseError
 from trainloop.demo import set_up
 from trainloop.engine import Engine, EngineError, Setup, Threads
@@ -277,6 +278,7 @@ def measure(
     setup = Setup(Material.of(mine, slug), LIMITS, Grading(config=mine.config()).isolation)
     kept = results(mine)
     about: dict[str, Any] = {"load": round(os.getloadavg()[0], 2)}
+    dask.config.set(FEW_MESSAGES)  # the scheduler is in this process, too
     with (
         LocalCluster(
             n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50

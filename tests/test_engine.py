@@ -464,6 +464,13 @@ def test_a_cluster_gives_the_verdicts_of_one_worker_here(
     assert all(not mark.failures for mark in marks.values())
 
 
+def test_messages_to_the_cluster_are_not_kept(setup: Setup, address: str) -> None:
+    """By default Dask keeps a thousand of them, each with a submission in it."""
+    with Cluster(setup, address) as engine:
+        assert engine._client.scheduler_comm is not None
+        assert engine._client.scheduler_comm.recent_message_log.maxlen == 16
+
+
 def test_the_command_grades_on_a_cluster(course: Course, slug: str, address: str, tmp_path: Path) -> None:
     mine = set_up(course, slug, tmp_path / "course")
     for student in sample_class.students(course, slug):

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Literal, TypeAlias, cast
 from uuid import uuid4
 
+import dask
 from distributed import Client, Future, KilledWorker, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
@@ -38,6 +39,8 @@ CONNECT_SECONDS = 10.0
 JOIN_SECONDS = 60.0  # for the first worker
 STALL_SECONDS = 900.0  # without a single worker; a queue of batch jobs may take its time
 LOOK_SECONDS = 2.0  # between two looks at the cluster
+# Dask keeps its last messages, a thousand by default, with all that they carried: here submissions and verdicts.
+FEW_MESSAGES = {"distributed.admin.low-level-log-length": 16}
 MOVES = 20  # of a submission whose workers died before it began
 TOPIC = "trainloop"
 KEPT = "What was graded before is kept: run the command again to go on."
@@ -118,6 +121,7 @@ class _Client(Client):
 
 
 def _connect(address: str) -> Client:
+    dask.config.set(FEW_MESSAGES)
     options = {"timeout": CONNECT_SECONDS, "set_as_default": False, "name": "trainloop"}
     return _Client(address, **options)  # type: ignore[no-untyped-call]
 
