@@ -135,6 +135,12 @@ def test_what_students_get_tells_no_right_letter(built: Built) -> None:
     assert "One it is." not in text + built.files[Path("release", slug, "checks.json")]
 
 
+def test_one_list_may_serve_all_questions(tmp_path: Path) -> None:
+    text = WITH_QUIZ.replace("#### Question 2\n\nWhich way?\n\n- **A**: up\n- **B**: down\n\n", "")
+    text = text.replace('came from."},', 'came from.", "C": "Nowhere."},')
+    assert lint(lesson(tmp_path, text)) == []
+
+
 @pytest.mark.parametrize(
     ("old", "new", "at", "message"),
     [

@@ -106,7 +106,7 @@ def _html(cell: Cell) -> Iterator[tuple[int, str]]:
 
 def _code(path: Path, cell: Cell) -> Iterator[tuple[int, str]]:
     lines = [line for line in cell.source.splitlines() if line.strip()]
-    if len(lines) > LINES_NEVER:
+    if len(lines) > LINES_NEVER and cell.kind != "options":
         yield cell.line, f"{len(lines)} lines of code in one cell; never more than {LINES_NEVER}"
     try:
         tree = cell.tree(path)
@@ -230,14 +230,18 @@ def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
 
 
 def _options(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
-    """Of questions with letters: each is checked, and the prose offers just the letters that are explained."""
+    """Of questions with letters: each is checked, and the prose offers just the letters that are explained.
+
+    One list may serve all questions.
+    """
     text = "\n".join(check.call for check in exercise.checks)
     offered = re.findall(r"^- \*{0,2}([A-Z])\b", _introduction(lesson, exercise.cell), re.M)
     explained = [letter for each in exercise.options.values() for letter in each]
     for question in exercise.options:
         if not re.search(rf"\b{question}\b", text):
             yield exercise.check.line, f'no check of "{exercise.name}" looks at {question}'
-    if sorted(offered) != sorted(explained):
+    one_list = all(sorted(each) == sorted(offered) for each in exercise.options.values())
+    if sorted(offered) != sorted(explained) and not one_list:
         told = f"the text above offers {len(offered)} options, and {len(explained)} are explained"
         yield exercise.cell.line, f"{told}; write each as a list item: - **A**: ..."
     if any(check.hidden for check in exercise.checks):
