@@ -143,3 +143,63 @@ def test_what_is_in_doubt_runs(doubt: str) -> None:
 
 def test_odd_sources_are_no_error() -> None:
     assert run(d1="", d2="# nothing", d3="x = '\0'", d4="return 5", d5="-" * 5_000 + "1", c="await y")[-1] == "c"
+
+
+# ------------------------------------------------------------------------------------------- what is no reason to run
+
+
+@pytest.mark.parametrize(
+    "demo",
+    [
+        "explore(draw, alt='words', lr=(0.1, 1.0, 0.1, 0.2))",
+        "animate(draw, range(9), alt='words')",
+        "import warnings\nwith warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n    y = 1",
+        "from torch import nn\nmodel = nn.Linear(1, 1)\nnn.init.zeros_(model.weight)",
+        "from torch import nn\nmodel = nn.Linear(1, 1)\nnn.utils.vector_to_parameters(z, model.parameters())",
+        "def f() -> float:\n    total = 0\n    total += 1\n    return total",
+    ],
+)
+def test_what_changes_nothing_that_a_check_sees_does_not_run(demo: str) -> None:
+    assert run(d1=demo, d2="total = z = 5", e="def relu(x): return x", c='check("relu", {"a": lambda: relu(3)})') == [
+        "e",
+        "c",
+    ]
+
+
+@pytest.mark.parametrize("call", ["torch.set_default_dtype(torch.float64)", "torch.use_deterministic_algorithms(True)"])
+def test_what_changes_a_package_runs(call: str) -> None:
+    assert run(d1=f"import torch\n{call}", c="check('a', {'b': lambda: 3})") == ["d1", "c"]
+
+
+def test_a_call_that_fills_a_needed_object_runs() -> None:
+    fills = "from torch import nn\nnn.init.zeros_(x)"
+    assert run(d1="x = ones(2)", d2=fills, d3="y = 1", c=CHECK) == ["d1", "d2", "c"]
+
+
+def test_what_a_check_cell_binds_itself_is_not_needed_from_elsewhere() -> None:
+    cell = "x = 1\ndef known(): return x\n" + CHECK.replace("relu(x)", "relu(known() + x)")
+    assert run(d1="x = 5", d2="def known(): return 7", c=cell) == ["c"]
+
+
+def test_what_a_check_cell_reads_before_it_binds_it_is_needed() -> None:
+    assert run(d1="x = 5", c="y = x\nx = 1\n" + CHECK) == ["d1", "c"]
+
+
+def test_an_exercise_may_meet_another_cells_value_of_a_name_that_it_binds() -> None:
+    assert run(e="x = 1\ndef f(): return x", d1="x = 5", c='check("f", {"a": lambda: f()})') == ["e", "d1", "c"]
+
+
+def test_a_name_in_a_type_hint_is_needed_and_not_touched() -> None:
+    hint = "def f(a: Kind) -> Kind: return a"
+    other = "def g(a: Kind) -> Kind: return a"
+    assert run(d1="Kind = list[int]", d2=other, e=hint, c='check("f", {"a": lambda: f([3])})') == ["d1", "e", "c"]
+
+
+def test_an_augmented_global_of_a_function_is_needed() -> None:
+    count = "def f():\n    global total\n    total += 1\n    return total"
+    assert run(d1="total = 0", e=count, c='check("f", {"a": lambda: f()})') == ["d1", "e", "c"]
+
+
+def test_an_augmented_local_of_a_function_is_not() -> None:
+    count = "def f():\n    total = 0\n    total += 1\n    return total"
+    assert run(d1="total = 0", e=count, c='check("f", {"a": lambda: f()})') == ["e", "c"]

@@ -5,8 +5,10 @@ A released demo cell runs if a cell that runs uses a name that it binds at its t
 it. It also runs if its effect cannot be told from its syntax: it is not plain Python (magics), imports `*`, uses `exec`
 and the like, deletes a name, calls into an imported module for the effect alone (`torch.set_default_dtype(...)`), or
 assigns to an attribute of one. Setting a seed is no reason to run: every observation starts from a seed of its own.
+Nor is a call that fills the tensors it is given and nothing else, such as `nn.init.zeros_(w)`, or one about warnings.
 Drawing and printing touch nothing, unless something is called within their arguments that may change its own. Whether a
-cell comes before or after another makes no difference, and names used inside functions count.
+cell comes before or after another makes no difference, and names used inside functions count. But a check cell runs
+after all others and calls its observations itself: whatever it binds, it uses its own.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from functools import lru_cache
 
 from trainloop.box import Step
 
-DISPLAY = frozenset({"print", "show", "display"})
+DISPLAY = frozenset({"print", "show", "display", "animate", "explore"})
 PLOTTING = frozenset({"matplotlib", "mpl_toolkits", "seaborn"})
+HARMLESS = frozenset({"warnings"})  # packages whose calls change nothing that a check could see
 SEEDS = frozenset({"manual_seed", "manual_seed_all", "seed"})
+FILLS = frozenset({"vector_to_parameters"})  # what they are given, like all functions with a name that ends in `_`
 # Calls that only look at what they are given.
 READERS = frozenset(
     "abs dict enumerate float format int len list max min range repr reversed round set sorted str sum tuple type zip "  # noqa: SIM905
@@ -60,7 +64,7 @@ def needed(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
     if sum(len(step.source) for step in steps) > MOST_CHARS:
         return list(steps)
     modules = dict(imported for step in steps for imported in _imported(step.source))
-    cells = {step.id: _read(step.source, frozenset(modules.items())) for step in steps}
+    cells = {step.id: _read(step.source, frozenset(modules.items()), step.kind == "check") for step in steps}
     running = {step.id for step in steps if step.kind == "check" or step.id in always or cells[step.id].doubtful}
     while True:
         names, objects = _wanted([cells[name] for name in running], [cells[step.id] for step in steps])
@@ -101,34 +105,39 @@ def _parse(source: str) -> ast.Module | None:
 
 
 @lru_cache(KEPT)
-def _read(source: str, imported: frozenset[tuple[str, str]]) -> _Cell:
+def _read(source: str, imported: frozenset[tuple[str, str]], is_check: bool) -> _Cell:
     tree = _parse(source)
     if tree is None:
         return _Cell(doubtful=True)
     try:
-        return _look(tree, dict(imported))
+        return _look(tree, dict(imported), is_check)
     except (SyntaxError, ValueError, RecursionError):  # code that is nested deeper than we can look
         return _Cell(doubtful=True)
 
 
-def _look(tree: ast.Module, modules: dict[str, str]) -> _Cell:
+def _look(tree: ast.Module, modules: dict[str, str], is_check: bool) -> _Cell:
     tables = [(one, symtable.symtable(ast.unparse(one), "cell", "exec")) for one in tree.body]
     reads: set[str] = set()
+    later: set[str] = set()  # read inside functions, perhaps when another cell has bound them anew
     binds: set[str] = set()
     objects: set[str] = set()
     surely: set[str] = set()  # bound by this cell before it reads them
     for statement, table in tables:
         bound = set(_bound(table))
-        reads |= {name for name, later in _uses(table) if later or name not in surely}
+        for name, is_later in _uses(table):
+            if name not in surely:
+                reads.add(name)
+            elif is_later:
+                later.add(name)
         reads |= _augmented(statement) - surely
         binds |= bound
         if not isinstance(statement, DEFINITIONS):
             objects |= bound
         if not isinstance(statement, COMPOUND):
             surely |= bound
-    looks = DISPLAY | {name for name, package in modules.items() if package in PLOTTING}
+    looks = DISPLAY | {name for name, package in modules.items() if package in PLOTTING | HARMLESS}
     return _Cell(
-        frozenset(reads),
+        frozenset(reads if is_check else reads | later),
         frozenset(binds),
         frozenset(objects),
         frozenset(_touched(tree.body, set(looks))),
@@ -154,13 +163,27 @@ def _uses(table: symtable.SymbolTable, top: bool = True) -> Iterator[tuple[str, 
         yield from _uses(child, top=False)
 
 
-def _augmented(statement: ast.stmt) -> set[str]:
+def _augmented(node: ast.AST) -> set[str]:
     """Targets of `+=` and the like, which the symbol table does not count as read."""
-    return {_root(node.target) or "" for node in ast.walk(statement) if isinstance(node, ast.AugAssign)}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):  # its own, unless it says otherwise
+        declared = {name for one in ast.walk(node) if isinstance(one, ast.Global) for name in one.names}
+        return declared & {_root(one.target) or "" for one in ast.walk(node) if isinstance(one, ast.AugAssign)}
+    found = {_root(node.target) or ""} if isinstance(node, ast.AugAssign) else set()
+    return found.union(*(_augmented(child) for child in ast.iter_child_nodes(node)))
 
 
 def _names(node: ast.AST) -> set[str]:
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def _annotations(statement: ast.AST) -> set[str]:
+    """Names that stand in type hints only."""
+    hints: set[ast.AST] = set()
+    for node in ast.walk(statement):
+        found = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        hints.update(part for hint in found if isinstance(hint, ast.expr) for part in ast.walk(hint))
+    names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+    return {node.id for node in names if node in hints} - {node.id for node in names if node not in hints}
 
 
 def _root(node: ast.AST) -> str | None:
@@ -189,7 +212,7 @@ def _touched(body: Iterable[ast.stmt], looks: set[str]) -> set[str]:
             case ast.With(items=items, body=inner):
                 touched |= _changed(items, looks) | _touched(inner, looks)
             case _:
-                touched |= _names(statement)
+                touched |= _names(statement) - _annotations(statement)
     return touched
 
 
@@ -218,7 +241,8 @@ def _is_doubtful(node: ast.AST, modules: dict[str, str], looks: AbstractSet[str]
         case ast.Delete():
             return True
         case ast.Expr(value=ast.Call() as call):
-            return _root(call) in modules and _root(call) not in looks and _called(call) not in SEEDS
+            known = _called(call) in SEEDS | FILLS or _called(call).endswith("_")
+            return _root(call) in modules and _root(call) not in looks and not known
         case ast.Attribute(ctx=ast.Store()):
             return _root(node) in modules and _root(node) not in looks
         case ast.Call():
