@@ -109,7 +109,10 @@ def test_each_wrong_option_is_a_mistake(tmp_path: Path) -> None:
         ),
         (
             {"q1": "E", "q2": "B"},
-            {"question 1": ("wrong", "The value differs."), "question 2": ("wrong", "Down is where it came from.")},
+            {
+                "question 1": ("wrong", "This is none of the letters offered. Write one of them, between quotes."),
+                "question 2": ("wrong", "Down is where it came from."),
+            },
         ),
     ],
 )
@@ -117,6 +120,11 @@ def test_a_letter_names_its_mistake_whatever_else_was_answered(
     built: Built, letters: dict[str, str], said: dict[str, tuple[str, str]]
 ) -> None:
     assert answered(built, **letters) == said
+
+
+def test_a_letter_is_told_its_sentence_and_nothing_else(built: Built) -> None:
+    seen = {"question 1": {"saw": "value", "value": encode("A")}, "question 2": {"saw": "value", "value": encode("A")}}
+    assert judge(built.key.visible().exercises["quiz"], seen).checks[0].detail == ()
 
 
 def test_the_worked_solution_explains_every_option(built: Built) -> None:

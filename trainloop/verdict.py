@@ -183,7 +183,8 @@ def _judge_check(evidence: _Evidence, check: CheckKey, trouble: Trouble | None) 
         if check.mistakes[mistake] is None or not evidence.explains(mistake, check):
             continue
         if _is_telling(check, observation) or not evidence.is_refuted(mistake):
-            return result("wrong", key.sentences[mistake], [fact, *detail], mistake)
+            facts = [] if check.rule.get("option", False) else [fact, *detail]
+            return result("wrong", key.sentences[mistake], facts, mistake)
     return result("wrong", fact, detail)
 
 
@@ -199,6 +200,8 @@ def _describe(check: CheckKey, observation: Json) -> tuple[str, list[str]]:
     value, expected = observation["value"], check.expected["value"]
     if check.rule["rule"] == "accuracy":
         return _describe_accuracy(check.rule, observation, check.hidden), called
+    if check.rule.get("option", False) and value["type"] == "str":
+        return "This is none of the letters offered. Write one of them, between quotes.", []
     fact = _difference(value, expected, check.rule, numbers=not check.hidden)
     if check.hidden or "digest" in expected:
         return fact, called
