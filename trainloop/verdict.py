@@ -38,6 +38,8 @@ IN_WORDS: Mapping[Status, str] = {
     "grader error": "could not be graded",
 }
 
+STUB = "Not started yet: `raise NotImplementedError()` is still there, here or in an exercise that this one uses."
+
 Observations: TypeAlias = Mapping[str, Json]
 
 
@@ -177,7 +179,7 @@ def _judge_check(evidence: _Evidence, check: CheckKey, trouble: Trouble | None) 
         name = observation["name"]
         return result("missing", f"`{name}` is not defined. Run the cell of this exercise, then this one.")
     if observation["saw"] == "stub":
-        return result("missing", "Not started yet: the line `raise NotImplementedError()` is still there.")
+        return result("missing", STUB)
     fact, detail = _describe(check, observation)
     for mistake in evidence.likely:
         if check.mistakes[mistake] is None or not evidence.explains(mistake, check):
