@@ -123,7 +123,7 @@ def test_right(notebook: NotebookNode) -> None:
         (
             "stub",
             [
-                "        Not started yet: `raise NotImplementedError()` is still there, here or in an exercise",
+                "        exercise that this one uses.",
                 "  ok    c",
             ],
             "2 of 3 checks did not pass yet; the lines above say why.",
