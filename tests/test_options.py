@@ -89,6 +89,7 @@ def test_a_lesson_with_options_is_taken(tmp_path: Path) -> None:
 def test_each_wrong_option_is_a_mistake(tmp_path: Path) -> None:
     quiz = lesson(tmp_path, WITH_QUIZ).exercises["quiz"]
     assert quiz.is_question
+    assert quiz.title == "Exercise 2: Two questions"
     assert quiz.letters == {"q1": "B", "q2": "A"}
     assert [one.docstring() for one in quiz.mistakes] == [
         "None is too few.",

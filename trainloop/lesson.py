@@ -199,7 +199,7 @@ def _exercises(lesson: Lesson) -> dict[str, Exercise]:
     groups: dict[tuple[str, Kind], list[Cell]] = {}
     for cell in lesson.cells:
         if cell.kind == "markdown":
-            heading = (re.findall(r"^#{2,} +(.+)$", cell.source, re.M) or [heading])[-1]
+            heading = (re.findall(r"^#{2,3} +(.+)$", cell.source, re.M) or [heading])[-1]
         elif cell.kind in ("demo", "proof"):
             continue
         elif not cell.exercise:
