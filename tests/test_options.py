@@ -128,6 +128,14 @@ def test_a_letter_is_told_its_sentence_and_nothing_else(built: Built) -> None:
     assert judge(built.key.visible().exercises["quiz"], seen).checks[0].detail == ()
 
 
+def test_a_question_that_was_left_out_says_so(built: Built) -> None:
+    missing = {"saw": "missing", "name": "q2", "type": "NameError", "message": "", "line": 0, "code": ""}
+    seen = {"question 1": {"saw": "value", "value": encode("B")}, "question 2": missing}
+    first, second = judge(built.key.visible().exercises["quiz"], seen).checks
+    assert (first.status, second.status) == ("ok", "missing")
+    assert second.sentence == "`q2` has no answer yet. Run the cell of this exercise, then this one."
+
+
 def test_the_worked_solution_explains_every_option(built: Built) -> None:
     slug = built.lesson.slug
     worked = nbformat.reads(built.files[Path("solutions", slug, f"{slug}.ipynb")], as_version=4)

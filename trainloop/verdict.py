@@ -176,8 +176,9 @@ def _judge_check(evidence: _Evidence, check: CheckKey, trouble: Trouble | None) 
     if evidence.right[check.title]:
         return result("ok", "")
     if _own_name_missing(observation, key):
-        name = observation["name"]
-        return result("missing", f"`{name}` is not defined. Run the cell of this exercise, then this one.")
+        lacks = "has no answer yet" if check.rule.get("option", False) else "is not defined"
+        told = f"`{observation['name']}` {lacks}. Run the cell of this exercise, then this one."
+        return result("missing", told)
     if observation["saw"] == "stub":
         return result("missing", STUB)
     fact, detail = _describe(check, observation)
