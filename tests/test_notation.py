@@ -52,7 +52,7 @@ def test_known_signs_are_taken(tmp_path: Path) -> None:
 
 
 def test_an_unknown_sign_is_refused(tmp_path: Path) -> None:
-    assert tiny(tmp_path, "$w_q$") == ["the sign $q$ is not in docs/notation.md; use another or enter it there"]
+    assert tiny(tmp_path, "$w_q$") == ["the sign $q$ is not in docs/notation.md; use another, or enter it there"]
 
 
 def test_a_sign_before_its_time_is_refused(tmp_path: Path) -> None:
