@@ -32,7 +32,7 @@ from trainloop.isolation import Level
 from trainloop.key import ExerciseKey, Key
 from trainloop.needs import needed
 from trainloop.values import Json
-from trainloop.verdict import CheckResult, ExerciseResult, Status, Trouble, judge
+from trainloop.verdict import STUB, CheckResult, ExerciseResult, Status, Trouble, judge
 
 DEFAULT_LIMITS = Limits()
 GRADER_VERSION = version("trainloop")
@@ -207,6 +207,8 @@ def _happened(result: StepResult, cell: str, limits: Limits) -> Trouble | None:
         case "out of memory":
             return Trouble("out of memory", f"{cell} asked for more memory than there is.")
         case "error" if result.error is not None:
+            if result.error["type"] == "NotImplementedError" and not result.error["message"]:
+                return Trouble("missing", STUB)
             line = f", line {result.error['line']}: `{result.error['code']}`" if result.error.get("line") else ""
             return Trouble("wrong", f"{cell} stopped with {result.error['type']}: {result.error['message']}{line}.")
     return None
