@@ -183,3 +183,22 @@ def test_a_damaged_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(VISIBLE_NAME).write_text("{", encoding="utf-8")
     with pytest.raises(ChecksFailed, match="cannot be read"):
         check("double", {})
+
+
+def test_one_mistake_is_told_once() -> None:
+    close, square = rules.close(), seen(X * X)
+    checks = tuple(CheckKey(title, "double(X)", 1.0, False, close, seen(2 * X), (square,)) for title in ("a", "b", "c"))
+    exercise = ExerciseKey("double", "Exercise 1", ("double",), 3.0, ("That is the square.",), checks)
+    text = instant.render(instant.judge(exercise, {"a": square, "b": seen(2 * X), "c": square}))
+    assert [line.strip() for line in text.splitlines() if "square" in line or "above" in line] == [
+        "That is the square.",
+        instant.AGAIN,
+    ]
+    assert instant.read_back(text) == {"double": {"b"}}
+
+
+def test_different_facts_are_all_told() -> None:
+    wrong = {"a": seen(3 * X), "b": seen(-3 * X), "c": seen("C")}
+    text = instant.render(instant.judge(key().visible().exercises["double"], wrong))
+    assert instant.AGAIN not in text
+    assert text.count("Called:") == 3

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run` for the instructor's notebooks
 WIDTH = 88
 PASSED = "  ok    "
+AGAIN = "The same as above."
 
 
 class ChecksFailed(Exception):
@@ -72,8 +73,15 @@ def given(name: str) -> torch.Tensor:
 
 
 def render(result: ExerciseResult) -> str:
-    """The result of one exercise as plain text: a line a check, and under each that failed what to look at."""
-    lines = [line for one in result.checks for line in _lines(one)]
+    """The result of one exercise as plain text: a line a check, and under each that failed what to look at.
+
+    What was said of a check above is not said again: one mistake often shows in many of them.
+    """
+    lines, told = [], set()
+    for one in result.checks:
+        again = one.sentence in told and (one.mistake is not None or one.status == "missing")
+        lines += [f"  FAIL  {one.title}", f"        {AGAIN}"] if again else _lines(one)
+        told.add(one.sentence)
     passed = sum(one.status == "ok" for one in result.checks)
     verdict = "All" if passed == len(result.checks) else f"{passed} of {len(result.checks)}"
     return "\n".join([*lines, f"{verdict} checks of `{result.name}` passed."])
