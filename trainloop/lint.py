@@ -43,7 +43,7 @@ WORDS_A_MINUTE, LINES_A_MINUTE = 200, 10  # careful reading of technical prose, 
 
 STATED = re.compile(r"^Difficulty ([1-5]) of 5, importance ([1-5]) of 5, about (\d+) minutes?\.", re.M)
 BOX = re.compile(r"^> \*\*About (\d+) minutes\*\*", re.M)
-NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?%)?(?!\w)")
+NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?:\s?%)?(?!\w)")
 # Names of things, not measurements: lessons, exercises, the classes 0 and 1, the year of a paper.
 NAMES = re.compile(
     r"\b[Ee]xercises? \d|\b[Ll]essons? \d\.\d|\bModule \d|(?<![\d.,])[01](?![\d.,]\d|\d|\s?%)|[a-z] (?:19|20)\d\d\b"
