@@ -13,7 +13,7 @@ import torch
 from trainloop import rules
 from trainloop.key import CheckKey, ExerciseKey
 from trainloop.values import Json, checked, encode
-from trainloop.verdict import IN_WORDS, STUB, CheckResult, Status, Trouble, judge, show
+from trainloop.verdict import IN_WORDS, CheckResult, Status, Trouble, judge, show
 
 ERROR: Json = {"saw": "raised", "type": "RuntimeError", "message": "bad shapes", "line": 3, "code": "X @ w"}
 NO_PLACE = {**ERROR, "message": "", "line": None, "code": ""}
@@ -52,7 +52,12 @@ NAN, INF = math.nan, math.inf
         (X, None, "missing", "This check was not reached."),
         (X, MISSING | {"name": "f"}, "missing", "`f` is not defined. Run the cell of this exercise, then this one."),
         (X, MISSING | {"name": "g"}, "wrong", "It stopped with NameError: name 'f' is not defined."),
-        (X, {"saw": "stub"}, "missing", STUB),
+        (
+            X,
+            {"saw": "stub"},
+            "missing",
+            "Not started yet: `raise NotImplementedError()` is still there, here or in an exercise that this one uses.",
+        ),
         (X, ERROR, "wrong", "It stopped with RuntimeError: bad shapes (line 3 of the cell: `X @ w`)."),
         (X, NO_PLACE, "wrong", "It stopped with RuntimeError."),
         (

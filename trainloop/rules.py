@@ -24,6 +24,11 @@ def option() -> Json:
     return {"rule": "close", "rtol": 0.0, "atol": 0.0, "option": True}
 
 
+def is_option(rule: Json) -> bool:
+    """Whether the rule is `option`'s."""
+    return bool(rule.get("option", False))
+
+
 def accuracy(labels: object, at_least: float) -> Json:
     """At least this share of predicted classes, shape (N,) or (N, 1), equal to `labels`, shape (N,)."""
     import torch  # not at the top: see `values.encode`

@@ -150,7 +150,7 @@ class _Evidence:
 
 def _is_telling(check: CheckKey, observation: Json) -> bool:
     """Whether an observation can name a mistake by itself: numbers that do not agree by chance, or a letter chosen."""
-    if check.rule.get("option", False):
+    if rules.is_option(check.rule):
         return True
     return check.rule["rule"] == "close" and observation["saw"] == "value" and _has_floats(observation["value"])
 
@@ -176,7 +176,7 @@ def _judge_check(evidence: _Evidence, check: CheckKey, trouble: Trouble | None) 
     if evidence.right[check.title]:
         return result("ok", "")
     if _own_name_missing(observation, key):
-        lacks = "has no answer yet" if check.rule.get("option", False) else "is not defined"
+        lacks = "has no answer yet" if rules.is_option(check.rule) else "is not defined"
         told = f"`{observation['name']}` {lacks}. Run the cell of this exercise, then this one."
         return result("missing", told)
     if observation["saw"] == "stub":
@@ -186,7 +186,7 @@ def _judge_check(evidence: _Evidence, check: CheckKey, trouble: Trouble | None) 
         if check.mistakes[mistake] is None or not evidence.explains(mistake, check):
             continue
         if _is_telling(check, observation) or not evidence.is_refuted(mistake):
-            facts = [] if check.rule.get("option", False) else [fact, *detail]
+            facts = [] if rules.is_option(check.rule) else [fact, *detail]
             return result("wrong", key.sentences[mistake], facts, mistake)
     return result("wrong", fact, detail)
 
@@ -203,7 +203,7 @@ def _describe(check: CheckKey, observation: Json) -> tuple[str, list[str]]:
     value, expected = observation["value"], check.expected["value"]
     if check.rule["rule"] == "accuracy":
         return _describe_accuracy(check.rule, observation, check.hidden), called
-    if check.rule.get("option", False) and value["type"] == "str":
+    if rules.is_option(check.rule) and value["type"] == "str":
         return "This is none of the letters offered. Write one of them, between quotes.", []
     fact = _difference(value, expected, check.rule, numbers=not check.hidden)
     if check.hidden or "digest" in expected:
