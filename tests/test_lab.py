@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -362,6 +363,9 @@ def test_jupyterlab_serves_the_working_copy_and_ends_on_an_interrupt(release: Pa
         assert f"/lab/tree/{LESSON}/{LESSON}.ipynb" in log.read_text()
         page = fetch(info, "lab")
         assert '"news": {"disabled": true}' in page
+        assert fetch(info, "nbgrader_version?version=any"), "Validate is served"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(info, "formgrader/api/assignments")
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=30) == 0
     finally:

@@ -47,6 +47,11 @@ class Course:
         """The lessons as written, in the order of their numbers."""
         return sorted((self.root / "notebooks").glob("*.md"), key=lambda path: _order(path.stem))
 
+    def slugs(self) -> list[str]:
+        """Which lessons there are, in order: as written or, in a student edition, as released."""
+        released = [path.stem for path in (self.root / "release").glob("*/*.ipynb") if path.stem == path.parent.name]
+        return [path.stem for path in self.texts()] or sorted(released, key=_order)
+
     def slug(self, name: str) -> str:
         """The slug of a lesson, given it, its number ("2.1") or the path of its text.
 
@@ -54,11 +59,12 @@ class Course:
             CourseError: there is no such lesson; the message lists those there are.
         """
         wanted = Path(name).stem if name.endswith((".md", ".ipynb")) else name.rstrip("/")
-        slugs = [path.stem for path in self.texts()]
+        slugs = self.slugs()
         found = [slug for slug in slugs if wanted in (slug, slug.split("-")[0])]
         if len(found) == 1:
             return found[0]
-        raise CourseError(f'There is no lesson "{name}". There are: {", ".join(slugs) or "none in notebooks/"}.')
+        there = ", ".join(slugs) or "none, neither in notebooks/ nor in release/"
+        raise CourseError(f'There is no lesson "{name}". There are: {there}.')
 
     def lesson_of(self, notebook: Path) -> str:
         """The slug of the lesson that a learner's notebook belongs to, whatever the file is called now.
@@ -72,7 +78,7 @@ class Course:
             said = json.loads(notebook.read_bytes())["metadata"]["trainloop"]["lesson"]
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
             said = None
-        if any(said == path.stem for path in self.texts()):
+        if said in self.slugs():
             return str(said)
         number = re.match(r"\d+\.\d+", notebook.name)
         if number is None:
@@ -105,6 +111,8 @@ class Course:
             CourseError: it is missing or damaged.
         """
         path = self.notebook(kind, slug)
+        if not path.is_file() and not self.text(slug).is_file():
+            raise CourseError(f"There is no {path}: this is a student edition of the course.")
         if not path.is_file():
             raise CourseError(f"{slug} is not built: there is no {path}. Run: trainloop build {slug.split('-')[0]}")
         try:
@@ -127,6 +135,14 @@ class Course:
         config.CourseDirectory.assignment_id = slug
         config.CourseDirectory.student_id = student
         return CourseDirectory(config=config)
+
+
+def absent(directory: CourseDirectory) -> Path | None:
+    """The file that the gradebook should lie in, if it is not there: nbgrader would make an empty one."""
+    if not directory.db_url.startswith("sqlite:///"):
+        return None
+    path = Path(directory.root) / directory.db_url.removeprefix("sqlite:///").split("?")[0]
+    return None if path.exists() else path
 
 
 def scripts_on_path() -> None:

@@ -13,7 +13,9 @@ the hash of each file as it was handed out. The rules:
   folder may be renamed or deleted.
 - What the learner deletes from a lesson's own folder comes back, so that deleting a notebook is the way to
   start it again. A `<lesson>-new/` that is deleted was not wanted, and stays away until there is a newer one.
-- Files that the learner added are not looked at.
+- Files that the learner added are not looked at. The worked solution of a lesson is one of them: `give` puts it
+  there when it is asked for, and never again touches it.
+- The page to start from, `0-start-here.md`, is written by `start`.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ from urllib.parse import quote
 FOLDER = Path("work")
 RECORD = ".trainloop.json"
 FORMAT = 1
+START = "0-start-here.md"  # sorts before every lesson, and is not a name that a learner would choose
+CONFIG = Path(__file__).with_name("jupyter")  # settings of Jupyter's for `trainloop lab` alone
 
 Kind = Literal["new", "updated", "restored", "kept, newer version beside it", "unchanged"]
 Files: TypeAlias = dict[str, str]  # name of a file -> hash of its contents
@@ -98,7 +102,7 @@ def launch(folder: Path, lesson: str | None = None, browser: bool = True, option
 
     Args:
         folder: the working copy.
-        lesson: a slug, or its number such as "2.1", to open first.
+        lesson: a slug, or its number such as "2.1", to open first; without it, the start page if there is one.
         browser: open a browser; without it, the address to open is printed.
         options: further options of `jupyter lab`, such as "--port=9000".
 
@@ -109,11 +113,13 @@ def launch(folder: Path, lesson: str | None = None, browser: bool = True, option
         LabError: `folder` has no such lesson.
     """
     arguments = _arguments(folder, lesson, browser, options)
+    # Of nbgrader, a learner has use for Validate alone. `jupyter lab` by itself still shows all of it.
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [str(CONFIG), os.getenv("JUPYTER_CONFIG_PATH")]))
     # Imported here, because it takes a second that no other command needs.
     from jupyterlab.labapp import LabApp
 
     try:
-        # nbgrader's extension takes the current folder for its course, and complains if it is not within the root.
+        # Validate reads nbgrader's configuration in the current folder. That of the course is for grading.
         with contextlib.chdir(folder):
             LabApp.launch_instance(argv=arguments)
     except SystemExit as end:
@@ -129,9 +135,11 @@ def _arguments(folder: Path, lesson: str | None, browser: bool, options: Sequenc
         # No question about news on the first start, and nothing fetched from outside.
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        f"--LabApp.extra_labextensions_path={CONFIG / 'labextensions'}",
     ]
-    if lesson is not None:
-        arguments.append(f"--LabApp.default_url=/lab/tree/{quote(_find(folder, lesson))}")
+    if lesson is not None or (folder / START).is_file():
+        first = START if lesson is None else _find(folder, lesson)
+        arguments.append(f"--LabApp.default_url=/lab/tree/{quote(first)}")
     if not browser:
         arguments.append("--no-browser")
     return [*arguments, *options]
@@ -151,9 +159,63 @@ def lessons(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if (path / f"{path.name}.ipynb").is_file())
 
 
+def newer(release: Path, folder: Path) -> dict[str, Path]:
+    """Where the newest version of a lesson lies beside the learner's own in the working copy `folder`, by lesson.
+
+    Raises:
+        LabError: the record is damaged.
+    """
+    record = _read_record(folder / RECORD)
+    found = {}
+    for lesson in lessons(release):
+        latest, handed_out = _latest(lesson), record.get(lesson.name, {})
+        beside = [name for name, files in handed_out.items() if name != lesson.name and files == latest]
+        there = [folder / name for name in beside if (folder / name / f"{lesson.name}.ipynb").is_file()]
+        if there and handed_out.get(lesson.name) != latest:
+            found[lesson.name] = there[0]
+    return found
+
+
+def give(worked: Path, release: Path, folder: Path) -> Path:
+    """Put the worked solution of a lesson beside the learner's notebook, in the folder whose checks it fits.
+
+    Args:
+        worked: the worked notebook, `<slug>.ipynb`.
+        release: the released lessons.
+        folder: the working copy.
+
+    Returns:
+        The file, `<slug>-solution.ipynb`. It is not the lesson's notebook: it is neither counted nor graded.
+
+    Raises:
+        LabError: the lesson is not in the working copy; another file of that name is there, and stays; the file
+            cannot be written.
+    """
+    home = newer(release, folder).get(worked.stem, folder / worked.stem)
+    if not home.is_dir():
+        raise LabError(f"There is no {home} for the solution to lie in. Run `trainloop lab` once, and then this again.")
+    place = home / f"{worked.stem}-solution.ipynb"
+    try:
+        if not os.path.lexists(place):
+            write_whole(place, worked.read_bytes())
+        elif _hash(place) != _hash(worked):
+            raise LabError(
+                f"{place} is there already and stays as it is. It is not what is handed out now: you ran or changed "
+                "it, or there is a newer one. Rename or delete it to get the solution anew."
+            )
+    except OSError as error:
+        raise LabError(f"The solution could not be put into {home}: {error}.") from error
+    return place
+
+
+def _latest(source: Path) -> Files:
+    """The files of a released lesson, with their hashes."""
+    return {name: _hash(source / name) for name in _released_names(source)}
+
+
 def _update_lesson(source: Path, folder: Path, record: Record) -> Update:
     lesson = source.name
-    latest = {name: _hash(source / name) for name in _released_names(source)}
+    latest = _latest(source)
     handed_out = record.setdefault(lesson, {})
     home = folder / lesson
     before = handed_out.get(lesson)
@@ -221,10 +283,10 @@ def _hash(path: Path) -> str:
 
 def _copy(source: Path, place: Path, names: list[str]) -> None:
     for name in names:
-        _write(place / name, (source / name).read_bytes())
+        write_whole(place / name, (source / name).read_bytes())
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Replace the file at once: whoever reads it sees the old contents or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -240,7 +302,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _write_record(path: Path, record: Record) -> None:
     text = json.dumps({"format": FORMAT, "lessons": record}, indent=1, sort_keys=True)
-    _write(path, text.encode())
+    write_whole(path, text.encode())
 
 
 def _read_record(path: Path) -> Record:

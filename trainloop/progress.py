@@ -45,10 +45,11 @@ def progress(release: Path, work: Path) -> list[Progress]:
     Raises:
         KeyFileError: a lesson's key is missing or damaged.
     """
-    return [_of(folder, work / folder.name / f"{folder.name}.ipynb") for folder in lessons(release)]
+    return [of_lesson(folder, work / folder.name / f"{folder.name}.ipynb") for folder in lessons(release)]
 
 
-def _of(folder: Path, mine: Path) -> Progress:
+def of_lesson(folder: Path, mine: Path) -> Progress:
+    """A released lesson, as the notebook `mine` was last saved. Arguments and errors otherwise as for `progress`."""
     released = nbformat.read(folder / f"{folder.name}.ipynb", as_version=4)
     title, minutes = _about(released)
     key = Key.load(folder / VISIBLE_NAME)

@@ -1,0 +1,72 @@
+"""The plan of the course: its modules and all their lessons, also those that are not written yet.
+
+What a lesson says of itself counts where there is one; this is the order, and what to call what is still to come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TITLE = "Learn the Training Loop with PyTorch"
+
+
+@dataclass(frozen=True)
+class Module:
+    """A part of the course. Its lessons are numbered from 1 on: `titles` without the numbers, in order."""
+
+    number: int
+    title: str
+    goal: str
+    titles: tuple[str, ...]
+
+    @property
+    def lessons(self) -> dict[str, str]:
+        """The lessons' titles by number, such as "2.1"."""
+        return {f"{self.number}.{place}": title for place, title in enumerate(self.titles, start=1)}
+
+
+MODULES = (
+    Module(
+        1,
+        "The Elementary Training Loop",
+        "Build the intuition: a simple loop, written by hand from nothing.",
+        (
+            "Introduction: What Is a Training Loop?",
+            "The Simplest Case: Linear Regression",
+            "Batch vs. Stochastic Gradient Descent",
+            "Visualizing the Loss Landscape",
+            "Numerical vs. Analytical Gradients",
+            "Recap and Key Takeaways",
+        ),
+    ),
+    Module(
+        2,
+        "The Training Loop for Neural Networks",
+        "Carry the same loop to more powerful models.",
+        (
+            "From Linear to Nonlinear: Why Neural Networks?",
+            "Forward and Backward Passes",
+            "Implementing a Simple Neural Net from Scratch",
+            "The Role of Activations",
+            "Mini-Batching and Data Pipelines",
+            "Regularization and Overfitting",
+            "Recap: Comparing Our Simple Network with Linear Regression",
+        ),
+    ),
+    Module(
+        3,
+        "Advanced Training Loops and Modern Tricks",
+        "Connect the foundations to the large models used in industry.",
+        (
+            "Optimization Algorithms beyond SGD",
+            "Learning Rate Scheduling",
+            "Weight Initialization",
+            "Deeper Networks and Backprop Challenges",
+            "Large-Scale Training: Data Parallelism and Hardware",
+            "Monitoring and Debugging the Training Loop",
+            "Modern Regularization and Generalization Techniques",
+            "The Training Loop in Practice: Case Studies",
+            "Conclusion: What's Next after the Training Loop?",
+        ),
+    ),
+)
