@@ -78,6 +78,14 @@ check("relu", {{
 }})
 ```
 
+```python hints="relu"
+hints = {{
+    "I do not know how to begin": "Which numbers may stay as they are?",
+    "Negative entries are still there": "Choose, entry by entry, with `torch.where`.",
+    "I get an error about a truth value": "A comparison of a tensor is a tensor, too: `x > 0` has one answer an entry.",
+}}
+```
+
 ```python mistake="relu"
 \"\"\"That is the absolute value.\"\"\"
 def relu(x):

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from tests.lessons import TEXT, lesson, spoiled
 from trainloop import build as building
+from trainloop import values
 from trainloop.box import Box
 from trainloop.build import Built, build, differences, write
 from trainloop.lesson import Lesson, LessonError, read
@@ -214,6 +215,35 @@ def test_a_key_that_differs_by_more_is_written_anew(tiny: Built, root: Path, par
     assert path.read_text() == tiny.files[Path(part)]
 
 
+def test_hints_travel_with_the_release(tiny: Built) -> None:
+    key = json.loads(tiny.files[Path("release", SLUG, "checks.json")])
+    titles = [title for title, _ in key["exercises"][0]["hints"]]
+    assert titles[0] == "I do not know how to begin" and len(titles) == 3
+    assert "hints" not in "".join(cell.source for cell in notebook(tiny, "release").cells)
+
+
+SHARED = """\
+X = torch.tensor([-1.5, 2.5])
+check("relu", {
+    "keeps what is positive": lambda: relu(X),
+    "negative entries become zero": lambda: relu(torch.tensor([-2.0, 0.5])),
+    ### BEGIN HIDDEN TESTS
+    "any number of rows": lambda: relu(X.reshape(2, 1)),
+    ### END HIDDEN TESTS
+})
+"""
+
+
+def test_an_answer_that_writes_into_shared_data_is_seen_as_when_it_is_graded(box: Box, tmp_path: Path) -> None:
+    """Hidden observations are made in another step than those in plain sight, with data of their own."""
+    check = TEXT[TEXT.index('check("relu", {') : TEXT.index("```\n\n```python hints")]
+    writes = spoiled(check, SHARED).replace("    return x\n", "    return x.add_(1)\n", 1)
+    key = build(lesson(tmp_path, writes), box).key.exercises["relu"]
+    hidden = next(one for one in key.checks if one.hidden)
+    seen = hidden.mistakes[1]
+    assert seen is not None and values.array(seen["value"]).tolist() == [[-0.5], [3.5]]
+
+
 # ------------------------------------------------------------------------------------------------------------ refusals
 
 
@@ -262,6 +292,12 @@ def test_a_key_that_differs_by_more_is_written_anew(tiny: Built, root: Path, par
         (
             "    ### BEGIN SOLUTION",
             f"    # return {RIGHT}\n    ### BEGIN SOLUTION",
+            "def relu",
+            "a line of the solution shows in the release: return torch.where",
+        ),
+        (
+            "Which numbers may stay as they are?",
+            f"Write return {RIGHT}",
             "def relu",
             "a line of the solution shows in the release: return torch.where",
         ),

@@ -7,6 +7,7 @@ called by its own sentence, and other right answers are right.
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -244,7 +245,7 @@ def test_a_verdict_is_kept_and_found_again(grader: Grader, slug: str, handed_in:
     first = grade_folder(material, handed_in, lambda: grader.box, kept)
     assert 0 < first.points < first.possible
     assert grade_folder(material, handed_in, no_box, kept) == first
-    assert [path.suffix for path in kept.folder.iterdir()] == [".json"]
+    assert sorted(path.suffix for path in kept.folder.iterdir()) == [".json", ".run"]
     with pytest.raises(Opened):
         grade_folder(material, handed_in, no_box, kept, afresh=True)
 
@@ -263,8 +264,6 @@ def test_what_decides_about_a_verdict_makes_a_new_one(
     material = grader.material(slug)
     grade_folder(material, handed_in, lambda: grader.box, kept)
     with pytest.raises(Opened):
-        grade_folder(with_other_points(material), handed_in, no_box, kept)
-    with pytest.raises(Opened):
         grade_folder(material, handed_in, no_box, kept, limits=Limits(cell_seconds=19.0))
     notebook = handed_in / f"{slug}.ipynb"
     before = notebook.read_bytes()
@@ -278,13 +277,47 @@ def test_what_decides_about_a_verdict_makes_a_new_one(
         grade_folder(material, handed_in, no_box, kept)
 
 
+def with_other_prose(material: Material) -> Material:
+    base, released = copy.deepcopy((material.base, material.released))
+    for notebook in (base, released):
+        next(cell for cell in notebook.cells if cell.cell_type == "markdown").source += "\n\nOne sentence more."
+    return replace(material, base=base, released=released)
+
+
+def with_other_hidden_check(material: Material) -> Material:
+    base = copy.deepcopy(material.base)
+    next(cell for cell in base.cells if cell.metadata.get("nbgrader", {}).get("grade")).source += "\n# another"
+    return replace(material, base=base)
+
+
+@pytest.mark.parametrize(("change", "more"), [(with_other_points, 1.0), (with_other_prose, 0.0)])
+def test_another_key_or_prose_is_judged_without_running_anything(
+    grader: Grader, slug: str, handed_in: Path, kept: Results, change: Callable[[Material], Material], more: float
+) -> None:
+    material = grader.material(slug)
+    first = grade_folder(material, handed_in, lambda: grader.box, kept)
+    changed = change(material)
+    again = grade_folder(changed, handed_in, no_box, kept)
+    assert again.possible == pytest.approx(first.possible + more)
+    afresh = grade_folder(changed, handed_in, lambda: grader.box, kept, afresh=True)
+    assert replace(again, seconds=0.0, ran=None) == replace(afresh, seconds=0.0, ran=None)
+    assert grade_folder(changed, handed_in, no_box, kept) == afresh
+
+
+def test_another_check_is_run(grader: Grader, slug: str, handed_in: Path, kept: Results) -> None:
+    material = grader.material(slug)
+    grade_folder(material, handed_in, lambda: grader.box, kept)
+    with pytest.raises(Opened):
+        grade_folder(with_other_hidden_check(material), handed_in, no_box, kept)
+
+
 @pytest.mark.parametrize("damaged", ["", '{"exercises": [', "{}", "[]", '{"exercises": [1]}'])
 def test_a_damaged_result_is_made_again(
     grader: Grader, slug: str, handed_in: Path, kept: Results, damaged: str
 ) -> None:
     material = grader.material(slug)
     first = grade_folder(material, handed_in, lambda: grader.box, kept)
-    (path,) = kept.folder.iterdir()
+    (path,) = kept.folder.glob("*.json")
     path.write_text(damaged)
     again = grade_folder(material, handed_in, lambda: grader.box, kept)
     assert again.exercises == first.exercises
@@ -299,7 +332,7 @@ def test_a_failure_of_the_box_is_nobodys_mark(grader: Grader, slug: str, handed_
     assert all("not your fault" in check.sentence for one in graded.exercises for check in one.checks)
     assert [path.name.partition(".")[2] for path in kept.folder.iterdir()] == ["failure.json"]  # no verdict
     assert grade_folder(material, handed_in, lambda: grader.box, kept).points > 0
-    assert [path.name.partition(".")[2] for path in kept.folder.iterdir()] == ["json"]
+    assert sorted(path.name.partition(".")[2] for path in kept.folder.iterdir()) == ["json", "run"]
 
 
 def test_an_exception_is_quoted_with_the_line_of_the_answer(grader: Grader, slug: str) -> None:

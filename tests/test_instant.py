@@ -37,7 +37,16 @@ CELLS = {
         'check("double", {"a": lambda: double(X), "b": lambda: double(-X), "c": lambda: "B"})\n'
         "print(before == states())"
     ),
+    "interrupted": f"def double(x):\n    for n in range(3):\n        raise KeyboardInterrupt\n{CALL}",
+    "validated": (
+        "import os\ndef double(x):\n    return x * x\nos.environ['NBGRADER_VALIDATING'] = '1'\n"
+        f"try:\n    {CALL}\nfinally:\n    del os.environ['NBGRADER_VALIDATING']"
+    ),
     "unknown": 'check("triple", {"a": lambda: 1})',
+    "hints": "from trainloop import hint\nhint('double')",
+    "second hint": "hint('double', 2)",
+    "no such hint": "hint('double', 3)",
+    "hint elsewhere": "hint('triple')",
     "elsewhere": f"import os\nos.mkdir('empty')\nos.chdir('empty')\n{CALL}",
 }
 
@@ -55,7 +64,8 @@ def key() -> Key:
         CheckKey("c", "letter()", 1.0, False, close, seen("B"), (None, seen("A"))),
     )
     sentences = ("That is the square.", "A is what the loss does.")
-    exercise = ExerciseKey("double", "Exercise 1", ("double", "letter"), 4.0, sentences, checks)
+    hints = (("I do not know how to begin", "What is twice 3?"), ("It squares", "Look for **. " + "It is there. " * 9))
+    exercise = ExerciseKey("double", "Exercise 1", ("double", "letter"), 4.0, sentences, checks, hints)
     return Key("9.9-tiny", {"double": exercise}, {"X": encode(X)})
 
 
@@ -77,6 +87,47 @@ def printed(notebook: NotebookNode, name: str) -> tuple[str, str]:
     text = "".join(one.text for one in outputs if one.output_type == "stream")
     error = "\n".join(line for one in outputs if one.output_type == "error" for line in one.traceback)
     return text, error
+
+
+@pytest.mark.parametrize(
+    ("cell", "lines"),
+    [
+        (
+            "hints",
+            [
+                'What do you say? hint("double", 1) shows the first.',
+                "  1  I do not know how to begin",
+                "  2  It squares",
+            ],
+        ),
+        (
+            "second hint",
+            [
+                "It squares",
+                "        Look for **. It is there. It is there. It is there. It is there. It is there. It",
+                "        is there. It is there. It is there. It is there.",
+            ],
+        ),
+        ("no such hint", ["`double` has hints 1 to 2."]),
+        ("hint elsewhere", ["There are no hints for `triple`. There are some for: double."]),
+    ],
+)
+def test_hints(notebook: NotebookNode, cell: str, lines: list[str]) -> None:
+    assert printed(notebook, cell) == ("\n".join(lines) + "\n", "")
+
+
+def test_a_check_that_fails_says_that_there_are_hints(notebook: NotebookNode) -> None:
+    told = 'Stuck? hint("double") has 2 hints.'
+    assert told in printed(notebook, "named")[0]
+    assert told not in printed(notebook, "right")[0]
+
+
+def test_hints_where_there_is_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: object) -> None:
+    """As in a notebook that is graded: nothing is raised."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(instant.KEY_VARIABLE, raising=False)
+    instant.hint("double")
+    assert "is not beside this notebook" in capsys.readouterr().out  # type: ignore[attr-defined]
 
 
 def test_right(notebook: NotebookNode) -> None:
@@ -143,6 +194,19 @@ def test_wrong(notebook: NotebookNode, cell: str, text: list[str], error: str) -
         assert line in lines.splitlines()
     assert shown == error
     assert "secret" not in lines and "Traceback" not in lines
+
+
+def test_a_check_that_is_stopped_says_where_it_was(notebook: NotebookNode) -> None:
+    said = 'Stopped during the check "a" in line 3 of your cell: `raise KeyboardInterrupt`.'
+    text, error = printed(notebook, "interrupted")
+    assert " ".join(error.split()) == f"{said} If it would not end: what makes its loop end?"
+    assert text == ""
+
+
+def test_in_validate_the_error_says_all_because_it_alone_is_shown(notebook: NotebookNode) -> None:
+    text, error = printed(notebook, "validated")
+    assert error == "Exercise 1\n" + text.rstrip("\n").removesuffix('\nStuck? hint("double") has 2 hints.')
+    assert "        That is the square." in error.splitlines()
 
 
 def test_the_answer_to_a_question_is_not_printed(notebook: NotebookNode) -> None:

@@ -12,6 +12,7 @@ MISTAKE, ALTERNATIVE = (next(f for f in FENCES if word in f) for word in ("Nothi
 PLOT = "fig = torch.arange(3.0)\n"
 LONG = "\n".join(f"x{number} = {number}" for number in range(41))
 ARANGE = "torch.arange(3.0)\n"
+HINT = '    "I do not know how to begin": "Which numbers may stay as they are?",\n'
 STATED = "Difficulty 1 of 5, importance 5 of 5, about 7 minutes."
 
 
@@ -98,6 +99,8 @@ def test_the_tiny_lesson_is_as_it_should_be(tmp_path: Path) -> None:
         ("> **About 15 minutes**", "About ten minutes", None, "the title box is missing"),
         (MISTAKE, "", "def relu", 'exercise "relu" has 3 named mistakes; at least 4'),
         (ALTERNATIVE, "", "def relu", 'exercise "relu" has 2 alternatives; at least 3'),
+        (HINT, "", "def relu", 'exercise "relu" has 2 hints; at least 3'),
+        ("Negative entries are still there", "So " * 24, "def relu", "a title of at most 70 letters"),
     ],
 )
 def test_refused(tmp_path: Path, old: str, new: str, at: str | None, message: str) -> None:

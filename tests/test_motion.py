@@ -71,7 +71,14 @@ def test_an_animation_leaves_a_still_grid_with_its_description(done: NotebookNod
     (output,) = outputs(done, "animate")
     assert output.metadata["image/png"]["alt"] == output.data["text/plain"] == ALT
     still = picture(output.data["image/png"])
-    assert still.size == (3 * 300, 2 * 225)  # six frames of 4 by 3 inches, in rows of three
+    assert still.size == (2 * 300, 3 * 225)  # six frames of 4 by 3 inches, in rows of two
+
+
+def test_a_figure_is_the_same_picture_with_its_description_as_html(done: NotebookNode) -> None:
+    """Which is what front ends prefer, and the only form in which JupyterLab tells a screen reader what is seen."""
+    figure = outputs(done, "explore")[0]
+    source, spoken = figure.data["image/png"].strip(), "A line &quot;turns&quot; &amp; rises with each step."
+    assert figure.data["text/html"] == f'<img src="data:image/png;base64,{source}" alt="{spoken}">'
 
 
 def test_the_player_stands_in_for_the_grid_only_where_a_script_runs(done: NotebookNode) -> None:
@@ -108,7 +115,7 @@ def test_no_figure_stays_open(done: NotebookNode) -> None:
 
 def test_without_a_kernel_the_still_figure_is_all(capsys: pytest.CaptureFixture[str]) -> None:
     explore(one_line, alt=ALT, lr=(0.0, 1.0, 0.1, 0.2))
-    assert capsys.readouterr().out.count("each step") == 1
+    assert capsys.readouterr().out.count("'text/plain'") == 1
     assert plt.get_fignums() == []
 
 

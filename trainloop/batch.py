@@ -36,7 +36,7 @@ class Mark:
 
     name: str  # in the store
     graded: Graded  # without its notebook and the results of single checks
-    before: bool  # graded by an earlier run
+    before: bool  # graded by an earlier run of the command, or only judged again: none of its cells has run
     failures: tuple[str, ...] = ()  # of the grader, until it worked or was given up
 
 
@@ -124,6 +124,7 @@ class _Batch:
         self._afresh = afresh
         self._underway: dict[str, _Underway] = {}
         self._failed_in_a_row = 0
+        self._has_runs = not afresh and kept.has_runs
 
     @property
     def full(self) -> bool:
@@ -141,6 +142,11 @@ class _Batch:
         known = None if self._afresh else self._kept.get(name)
         if known is not None:
             self._mark(student, Mark(name, _brief(known), before=True))
+            return
+        judged = self._kept.again(setup.material, intake, setup.limits, setup.level) if self._has_runs else None
+        if judged is not None:
+            self._kept.put(name, judged)
+            self._mark(student, Mark(name, _brief(judged), before=True))
             return
         self._underway[name] = _Underway(intake, [student])
         self._engine.submit(name, intake)
@@ -188,4 +194,4 @@ class _Batch:
 
 def _brief(graded: Graded) -> Graded:
     exercises = tuple(replace(one, checks=()) for one in graded.exercises)
-    return replace(graded, exercises=exercises, notebook=EMPTY)
+    return replace(graded, exercises=exercises, notebook=EMPTY, ran=None)

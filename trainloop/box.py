@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import IO, Any, Literal, Protocol, TypeAlias
@@ -61,6 +61,39 @@ class Step:
     hidden: bool = False  # a check that must not be there before all others have ended
     titles: tuple[str, ...] = ()  # of the observations that a check makes; none: all that it names
     group: str = ""  # when a step comes to no end, the others of its group are not tried
+
+
+class _Titled(Protocol):
+    """A check, as far as its steps are concerned."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def hidden(self) -> bool: ...
+
+
+def check_steps(name: str, visible: str, whole: str, checks: Iterable[_Titled]) -> Iterator[Step]:
+    """The steps of one check cell: the observations in plain sight, then, from the whole cell, the hidden ones.
+
+    Building and grading take the same two steps, so that an answer that writes into data which observations share
+    comes to the same in both.
+
+    Args:
+        name: the id of the first step; `hidden_step` gives that of the second.
+        visible: the cell without its hidden part.
+        whole: the cell with it.
+        checks: all checks of the cell.
+    """
+    known = list(checks)
+    for hidden, step, source in ((False, name, visible), (True, hidden_step(name), whole)):
+        if titles := tuple(check.title for check in known if check.hidden == hidden):
+            yield Step(step, "check", source, hidden, titles, group=name)
+
+
+def hidden_step(name: str) -> str:
+    """The id of the step that makes the hidden observations of a check cell."""
+    return f"{name}.hidden"  # a dot is in no id of ours
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,21 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from trainloop import rules, values
-from trainloop.box import Box, Job, Step
+from trainloop.box import Box, Job, Step, check_steps
 from trainloop.course import scripts_on_path
 from trainloop.key import VISIBLE_NAME, CheckKey, ExerciseKey, Key
-from trainloop.lesson import BEGIN_HIDDEN, BEGIN_SOLUTION, END_HIDDEN, END_SOLUTION, Cell, Exercise, Lesson, LessonError
-from trainloop.needs import needed
+from trainloop.lesson import (
+    BEGIN_HIDDEN,
+    BEGIN_SOLUTION,
+    END_HIDDEN,
+    END_SOLUTION,
+    Cell,
+    Exercise,
+    Lesson,
+    LessonError,
+    visible_part,
+)
+from trainloop.needs import plan
 from trainloop.values import Json
 from trainloop.verdict import ExerciseResult, judge
 
@@ -65,7 +75,7 @@ def build(lesson: Lesson, box: Box) -> Built:
     key = make_key(lesson, box)
     visible = key.visible().dump()
     released = release_notebook(lesson.slug, source)
-    _refuse_leaks(lesson, released, visible)
+    refuse_leaks(lesson, released, visible)
     folder = Path(lesson.slug)
     return Built(
         lesson,
@@ -125,6 +135,9 @@ def source_notebook(lesson: Lesson, proofs: bool = False) -> NotebookNode:
     for cell in lesson.cells:
         if cell.kind == "markdown":
             cells.append(new_markdown_cell(cell.source, id=names.next(cell.source)))
+        elif cell.kind == "written":
+            about = _settings(cell.exercise, grade=True, solution=True, points=cell.points)
+            cells.append(new_markdown_cell(cell.source, id=cell.exercise, metadata={"nbgrader": about}))
         elif cell.kind == "demo":
             cells.append(new_code_cell(cell.source, id=names.next()))
         elif cell.kind == "exercise":
@@ -162,18 +175,22 @@ class _Names:
 
 
 def _graded(cell: Cell, grade_id: str, solution: bool) -> NotebookNode:
-    metadata = {
-        "grade": not solution,
+    settings = _settings(grade_id, grade=not solution, solution=solution, points=cell.points)
+    graded: NotebookNode = new_code_cell(cell.source, id=grade_id, metadata={"nbgrader": settings})
+    return graded
+
+
+def _settings(grade_id: str, grade: bool, solution: bool, points: float) -> Json:
+    """nbgrader's metadata of a cell."""
+    settings: Json = {
+        "grade": grade,
         "grade_id": grade_id,
         "locked": not solution,
         "schema_version": SCHEMA_VERSION,
         "solution": solution,
         "task": False,
     }
-    if not solution:
-        metadata["points"] = cell.points
-    graded: NotebookNode = new_code_cell(cell.source, id=grade_id, metadata={"nbgrader": metadata})
-    return graded
+    return {**settings, "points": points} if grade else settings
 
 
 def release_notebook(slug: str, source: NotebookNode) -> NotebookNode:
@@ -202,12 +219,14 @@ def worked_notebook(lesson: Lesson, released: NotebookNode) -> NotebookNode:
     cells = []
     for cell in released.cells:
         exercise = lesson.exercises.get(cell.get("id", ""))
-        if exercise is None:
+        if written := lesson.written.get(cell.get("id", "")):
+            cells.append(new_markdown_cell(written.source, id=cell.id))
+        elif exercise is None:
             bare: Callable[..., NotebookNode] = new_markdown_cell if cell.cell_type == "markdown" else new_code_cell
             cells.append(bare(cell.source, id=cell.id))
-            continue
-        cells.append(new_code_cell(without_markers(exercise.cell.source), id=exercise.name))
-        cells.append(new_markdown_cell("\n".join(_explain(exercise)), id=f"why-{exercise.name}"))
+        else:
+            cells.append(new_code_cell(without_markers(exercise.cell.source), id=exercise.name))
+            cells.append(new_markdown_cell("\n".join(_explain(exercise)), id=f"why-{exercise.name}"))
     return _notebook(cells, {"lesson": lesson.slug, "solutions": True})
 
 
@@ -255,16 +274,20 @@ def dump(notebook: NotebookNode) -> str:
     return str(nbformat.writes(plain)) + "\n"
 
 
-def _refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:
+def refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:
     """No line of a solution or a hidden check, and no mistake's code, in what students get."""
     text = "\n".join(cell.source for cell in released.cells)
+    for written in lesson.written.values():
+        if written.source.strip() in text:
+            raise LessonError(lesson.path, written.line, "this model answer shows in the release")
     for exercise in lesson.exercises.values():
         for check in exercise.checks:
             if check.hidden and (check.title in text or check.title in visible):
                 raise LessonError(lesson.path, check.line, f'the hidden check "{check.title}" shows in the release')
         answer_cells = "\n".join(cell.source for cell in released.cells if cell.id in lesson.exercises)
+        hints = "\n".join(exercise.hints.values())
         for line in _solution_lines(exercise):  # a demonstration may hold the same line; a stub may not
-            if line in answer_cells:
+            if line in answer_cells or line in hints:
                 told = f"a line of the solution shows in the release: {line}"
                 raise LessonError(lesson.path, exercise.cell.line, told)
 
@@ -316,13 +339,16 @@ class _Runner:
 
     def observe(self, answers: dict[str, str], only: str = "") -> dict[str, dict[str, Json]]:
         """Observations by exercise and title. `answers` replaces exercise cells; only exercise `only` is checked."""
-        steps = [
-            Step(f"{cell.kind}-{cell.line}", "check" if cell.kind == "check" else "code", self._text(cell, answers))
-            for cell in self.lesson.cells
-            if cell.kind in ("demo", "exercise") or (cell.kind == "check" and only in ("", cell.exercise))
-        ]
+        steps: list[Step] = []
+        for cell in self.lesson.cells:
+            name = f"{cell.kind}-{cell.line}"
+            if cell.kind in ("demo", "exercise"):
+                steps.append(Step(name, "code", self._text(cell, answers)))
+            elif cell.kind == "check" and only in ("", cell.exercise):
+                checks = self.lesson.exercises[cell.exercise].checks
+                steps += check_steps(name, visible_part(cell.source), cell.source, checks)
         always = {step.id for step in steps if step.id.startswith("exercise-")}
-        results = self.box.run(Job(tuple(needed(steps, always)), self.given))
+        results = self.box.run(Job(tuple(plan(steps, always)), self.given))
         seen: dict[str, dict[str, Json]] = {name: {} for name in self.lesson.exercises}
         for result in results.values():
             for name, observations in result.checks.items():
@@ -381,7 +407,15 @@ def _exercise_key(
         each_points = exercise.check.points / len(exercise.checks)
         checks.append(CheckKey(check.title, check.call, each_points, check.hidden, rule, expected[check.title], shown))
     sentences = tuple(mistake.docstring() for mistake in exercise.mistakes)
-    return ExerciseKey(exercise.name, exercise.title, exercise.defines, exercise.check.points, sentences, tuple(checks))
+    return ExerciseKey(
+        name=exercise.name,
+        title=exercise.title,
+        defines=exercise.defines,
+        points=exercise.check.points,
+        sentences=sentences,
+        checks=tuple(checks),
+        hints=tuple(exercise.hints.items()),
+    )
 
 
 def _where_it_shows(rule: Json, observation: Json | None, expected: Json) -> Json | None:

@@ -2,7 +2,8 @@
 
 One way for all: `nbgrader autograde`, the formgrader's button and `trainloop grade` come here. What was graded once is
 kept under `.trainloop/results/`, by the content of all that decides about it, so that a run which was stopped goes on
-where it was, and a regrade does only what changed.
+where it was, and a regrade does only what changed: where a lesson's key or prose is another, but its code is not, what
+the submission's cells computed is judged again, and nothing runs.
 """
 
 from __future__ import annotations
@@ -19,26 +20,28 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nbformat
 from nbformat import NotebookNode
 
-from trainloop.box import Box, BoxError, Job, Limits, Step, StepResult
+from trainloop.box import Box, BoxError, Job, Limits, Step, StepResult, check_steps, hidden_step
 from trainloop.course import Course, CourseError
 from trainloop.instant import render
 from trainloop.intake import Intake, take
 from trainloop.isolation import Level
 from trainloop.key import ExerciseKey, Key
-from trainloop.needs import needed
+from trainloop.needs import plan
 from trainloop.values import Json
-from trainloop.verdict import STUB, CheckResult, ExerciseResult, Status, Trouble, judge
+from trainloop.verdict import STUB, ExerciseResult, Status, Trouble, judge
 
 DEFAULT_LIMITS = Limits()
 GRADER_VERSION = version("trainloop")
 COMPUTES = ("torch", "numpy", "scikit-learn", "matplotlib", "ipython")  # their versions decide about a verdict, too
 VERDICT_SUFFIX = ".json"
 FAILURE_SUFFIX = ".failure.json"
+RUN_SUFFIX = ".run"
+RUN_BYTES = 1_000_000  # kept of what a submission's cells computed; a larger one is run again
 DRAFT_SUFFIX = ".part"
 DRAFT_SECONDS = 3_600.0  # a draft that old has no writer any more
 SERIOUS: tuple[Status, ...] = ("grader error", "tampered", "out of memory", "crashed", "timeout", "missing", "wrong")
@@ -57,6 +60,11 @@ class Material:
     def key_digest(self) -> str:
         """The key as a hash: it is much longer than a submission, and the same for all."""
         return hashlib.sha256(self.key.dump().encode()).hexdigest()
+
+    @cached_property
+    def given_digest(self) -> str:
+        """The arrays that hidden checks hand out, as a hash."""
+        return hashlib.sha256(json.dumps(self.key.given, sort_keys=True).encode()).hexdigest()
 
     @staticmethod
     def of(course: Course, slug: str) -> Material:
@@ -81,6 +89,7 @@ class Graded:
     seconds: float
     notebook: NotebookNode  # with outputs, ready for feedback
     level: str = ""  # of isolation, under which it was run; empty where nothing had to run
+    ran: Json | None = None  # what its cells computed, as `_remember` puts it down; None where that is too much
 
     @property
     def points(self) -> float:
@@ -99,17 +108,7 @@ class Graded:
     @staticmethod
     def load(plain: Mapping[str, Any]) -> Graded:
         """From plain JSON, as `dump` gives it. Raises `KeyError` or `TypeError` for anything else."""
-        exercises = tuple(
-            ExerciseResult(
-                **{
-                    **one,
-                    "checks": tuple(
-                        CheckResult(**{**check, "detail": tuple(check["detail"])}) for check in one["checks"]
-                    ),
-                }
-            )
-            for one in plain["exercises"]
-        )
+        exercises = tuple(ExerciseResult.load(one) for one in plain["exercises"])
         notebook = nbformat.from_dict(plain["notebook"])
         return Graded(**{**plain, "exercises": exercises, "notes": tuple(plain["notes"]), "notebook": notebook})
 
@@ -121,12 +120,46 @@ def grade(material: Material, intake: Intake, box: Box) -> Graded:
         BoxError: the box failed; nothing is said about the submission.
     """
     started = time.monotonic()
-    results = {} if intake.status == "missing" else box.run(Job(tuple(steps_of(material, intake)), material.key.given))
-    exercises = tuple(_judge(key, intake, results, box.limits) for key in material.key.exercises.values())
+    steps = [] if intake.status == "missing" else steps_of(material, intake)
+    results = box.run(Job(tuple(steps), material.key.given)) if steps else {}
+    graded = _verdict(material, intake, results, box.limits, box.level if results else "")
+    ran = _remember(run_name(material, steps, box.limits, box.level), results) if steps else None
+    return replace(graded, ran=ran, seconds=time.monotonic() - started)
+
+
+def judge_again(material: Material, intake: Intake, before: Graded, limits: Limits) -> Graded:
+    """The verdict on a submission whose cells have run, `before`, when the key or the prose was another."""
+    assert before.ran is not None
+    graded = _verdict(material, intake, _recall(before), limits, before.level)
+    return replace(graded, ran=before.ran, seconds=before.seconds)
+
+
+def _verdict(
+    material: Material, intake: Intake, results: Mapping[str, StepResult], limits: Limits, level: str
+) -> Graded:
+    exercises = tuple(_judge(key, intake, results, limits) for key in material.key.exercises.values())
     notebook = _with_outputs(intake.notebook, results, {f"check-{one.name}": one for one in exercises})
-    seconds = time.monotonic() - started
-    level = box.level if results else ""
-    return Graded(material.slug, _overall(exercises), exercises, intake.notes, seconds, notebook, level)
+    return Graded(material.slug, _overall(exercises), exercises, intake.notes, 0.0, notebook, level)
+
+
+def run_name(material: Material, steps: Sequence[Step], limits: Limits, level: Level) -> str:
+    """A hash of all that decides about what a submission's cells compute."""
+    grader = [GRADER_VERSION, identity()]
+    decides = [*grader, material.given_digest, [asdict(step) for step in steps], asdict(limits), level]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _remember(name: str, results: Mapping[str, StepResult]) -> Json | None:
+    """What the steps came to, under a run's name. The outputs of code cells stand in the notebook, beside it."""
+    steps = {step: {**asdict(result), "outputs": []} for step, result in results.items()}
+    return {"name": name, "steps": steps} if len(json.dumps(steps)) <= RUN_BYTES else None
+
+
+def _recall(graded: Graded) -> dict[str, StepResult]:
+    """What the steps came to, as `_remember` put it down."""
+    assert graded.ran is not None
+    outputs = {cell.id: cell.get("outputs", []) for cell in graded.notebook.cells}
+    return {step: StepResult(**{**one, "outputs": outputs.get(step, [])}) for step, one in graded.ran["steps"].items()}
 
 
 def _overall(exercises: Sequence[ExerciseResult]) -> Status:
@@ -135,12 +168,7 @@ def _overall(exercises: Sequence[ExerciseResult]) -> Status:
 
 
 def steps_of(material: Material, intake: Intake) -> list[Step]:
-    """What runs, and in which order: the student's cells, the checks in plain sight, the hidden checks.
-
-    A hidden check is not in the process before everything has been seen of which the student is shown more than a
-    fixed sentence; else their code could find it in memory, and say it in the message of an error. Where a name is
-    defined twice, the last definition counts.
-    """
+    """What runs, and in which order."""
     released = {cell.id: cell.source for cell in material.released.cells}
     steps: list[Step] = []
     for cell in intake.notebook.cells:
@@ -150,20 +178,13 @@ def steps_of(material: Material, intake: Intake) -> list[Step]:
             steps.append(Step(cell.id, "code", cell.source))
             continue
         checks = material.key.exercises[cell.id.removeprefix("check-")].checks
-        for hidden, name, source in ((False, cell.id, released[cell.id]), (True, _hidden(cell.id), cell.source)):
-            if titles := tuple(check.title for check in checks if check.hidden == hidden):
-                steps.append(Step(name, "check", source, hidden, titles, group=cell.id))
-    return sorted(needed(steps, intake.own), key=lambda step: (step.kind == "check", step.hidden))
-
-
-def _hidden(check: str) -> str:
-    """The id of the step that makes the hidden observations of a check cell."""
-    return f"{check}.hidden"  # a dot is in no id of ours
+        steps += check_steps(cell.id, released[cell.id], cell.source, checks)
+    return plan(steps, intake.own)
 
 
 def _judge(key: ExerciseKey, intake: Intake, results: Mapping[str, StepResult], limits: Limits) -> ExerciseResult:
     check = f"check-{key.name}"
-    steps = [results[name] for name in (check, _hidden(check)) if name in results]
+    steps = [results[name] for name in (check, hidden_step(check)) if name in results]
     observations = {title: seen for step in steps for title, seen in step.checks.get(key.name, {}).items()}
     result = judge(key, observations, _trouble(key, intake, results, limits))
     if check in intake.tampered and result.status in ("ok", "wrong"):
@@ -181,7 +202,7 @@ def _trouble(key: ExerciseKey, intake: Intake, results: Mapping[str, StepResult]
     ):
         if (result := results.get(cell)) is not None and (found := _happened(result, name, limits)):
             return found
-    if hidden := results.get(_hidden(f"check-{key.name}")):
+    if hidden := results.get(hidden_step(f"check-{key.name}")):
         if hidden.status == "error":  # its message may quote what the check handed in
             return Trouble("wrong", "Your code, called by a hidden check, stopped with an error.")
         if found := _happened(hidden, "Your code, called by a hidden check,", limits):
@@ -290,6 +311,24 @@ class Results:
         """A verdict, or None where there is none that can be read."""
         return self._read(name, VERDICT_SUFFIX)
 
+    @property
+    def has_runs(self) -> bool:
+        """Whether there is anything that `ran` could find: to name a run takes a look at a submission's code."""
+        return next(self.folder.glob(f"*{RUN_SUFFIX}"), None) is not None
+
+    def again(self, material: Material, intake: Intake, limits: Limits, level: Level = "full") -> Graded | None:
+        """A new verdict on a submission of which an earlier one was given under another key or prose; else None."""
+        if intake.status == "missing":
+            return None
+        try:
+            run = run_name(material, steps_of(material, intake), limits, level)
+            before = self.get((self.folder / f"{run}{RUN_SUFFIX}").read_text(encoding="utf-8"))
+            if before is None or before.ran is None or before.ran["name"] != run:
+                return None
+            return judge_again(material, intake, before, limits)
+        except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it is run again
+            return None
+
     def failure(self, name: str) -> Graded | None:
         """What stands for the verdict where the grader failed: it is recorded, and the next run tries again."""
         return self._read(name, FAILURE_SUFFIX)
@@ -305,6 +344,8 @@ class Results:
             self._write(name, FAILURE_SUFFIX if failed else VERDICT_SUFFIX, json.dumps(graded.dump()))
             if not failed:
                 (self.folder / f"{name}{FAILURE_SUFFIX}").unlink(missing_ok=True)
+            if graded.ran is not None:  # after the verdict that it leads to
+                self._write(graded.ran["name"], RUN_SUFFIX, name)
         except OSError as error:
             raise CourseError(
                 f"A verdict could not be written into {self.folder}: {error.strerror or error}. Is the disk full? Make "
@@ -374,6 +415,9 @@ def grade_folder(
     known = None if afresh else kept.get(name)
     if known is not None:
         return known
+    if not afresh and (judged := kept.again(material, intake, limits, level)) is not None:
+        kept.put(name, judged)
+        return judged
     box = open_box()
     try:
         graded = grade(material, intake, box)
@@ -397,13 +441,21 @@ def submissions(course: Course, slug: str) -> dict[str, Path]:
     Raises:
         CourseError: nothing was handed in.
     """
-    pattern = Path(course.directory(slug).format_path(course.directory(slug).submitted_directory, "*", slug))
-    top = Path(pattern.parts[0]).joinpath(*pattern.parts[1 : pattern.parts.index("*")])
+    top, found = student_folders(course, "submitted", slug)
     if not top.is_dir():
         raise CourseError(
             f"There is no {top}. Collect submissions into {top}/<student>/{slug}/ first (nbgrader collect)."
         )
-    found = {folder.parent.name: folder for folder in sorted(top.glob(f"*/{slug}")) if folder.is_dir()}
     if not found:
         raise CourseError(f"Nobody has handed in {slug}: there is no {top}/<student>/{slug}/.")
     return found
+
+
+def student_folders(
+    course: Course, step: Literal["submitted", "autograded"], slug: str
+) -> tuple[Path, dict[str, Path]]:
+    """nbgrader's folder of a step, and the folders of a lesson in it, by student. Neither need be there."""
+    directory = course.directory(slug)
+    pattern = Path(directory.format_path(getattr(directory, f"{step}_directory"), "*", slug))
+    top = Path(pattern.parts[0]).joinpath(*pattern.parts[1 : pattern.parts.index("*")])
+    return top, {folder.parent.name: folder for folder in sorted(top.glob(f"*/{slug}")) if folder.is_dir()}

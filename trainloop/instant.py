@@ -1,4 +1,4 @@
-"""The instant answer: what `check` and `given` do inside a learner's notebook, offline.
+"""The instant answer: what `check`, `hint` and `given` do inside a learner's notebook, offline.
 
 It is a courtesy, computed from the visible key beside the notebook; the mark is made elsewhere, from the same key and
 the hidden part, by the same `verdict`.
@@ -21,9 +21,13 @@ from trainloop.verdict import CheckResult, ExerciseResult, judge
 if TYPE_CHECKING:
     import torch
 
+    from trainloop.values import Json
+
 KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run` for the instructor's notebooks
+VALIDATING = "NBGRADER_VALIDATING"  # set by nbgrader's Validate, which shows an error but nothing that was printed
 WIDTH = 88
 PASSED = "  ok    "
+INDENT = " " * 8
 AGAIN = "The same as above."
 
 
@@ -52,12 +56,54 @@ def check(exercise: str, observations: Mapping[str, Callable[[], object]]) -> No
     if key is None:
         raise ChecksFailed(f"The key beside this notebook knows no exercise `{exercise}`. Get the lesson anew.")
     known = {one.title for one in key.checks}
-    seen = {title: values.observe(call) for title, call in observations.items() if title in known}
+    seen = {title: _observe(title, call) for title, call in observations.items() if title in known}
     result = judge(key, seen)
     print(render(result))
+    if key.hints and any(one.status != "ok" for one in result.checks):
+        print(f'Stuck? hint("{exercise}") has {len(key.hints)} hints.')
     failed = sum(one.status != "ok" for one in result.checks)
+    if failed and VALIDATING in os.environ:
+        raise ChecksFailed(f"{result.title}\n{render(result)}")
     if failed:
         raise ChecksFailed(f"{failed} of {len(result.checks)} checks did not pass yet; the lines above say why.")
+
+
+def _observe(title: str, call: Callable[[], object]) -> Json:
+    """One observation. Raises `ChecksFailed` where the learner stops it: a sentence, in place of our own frames."""
+    try:
+        return values.observe(call)
+    except KeyboardInterrupt as stop:
+        where = values.raised(stop)
+        place = f" in line {where['line']} of your cell: `{where['code']}`" if where["line"] else ""
+        told = f'Stopped during the check "{title}"{place}. If it would not end: what makes its loop end?'
+        raise ChecksFailed(textwrap.fill(told, WIDTH, break_long_words=False, break_on_hyphens=False)) from None
+
+
+def hint(exercise: str, number: int | None = None) -> None:
+    """Print what helps with an exercise: the titles of its hints, or one of them whole.
+
+    Args:
+        exercise: the exercise's name, as in its check.
+        number: which hint, from 1, the softest, on; without it, the list of them.
+    """
+    try:
+        print(_hint(_key(), exercise, number))
+    except KeyFileError as error:
+        print(error)
+
+
+def _hint(key: Key, exercise: str, number: int | None) -> str:
+    known = {name: one.hints for name, one in key.exercises.items() if one.hints}
+    if exercise not in known:
+        return f"There are no hints for `{exercise}`. There are some for: {', '.join(known) or 'no exercise here'}."
+    hints = known[exercise]
+    if number is None:
+        titles = [f"  {place}  {title}" for place, (title, _) in enumerate(hints, start=1)]
+        return "\n".join([f'What do you say? hint("{exercise}", 1) shows the first.', *titles])
+    if not isinstance(number, int) or not 1 <= number <= len(hints):
+        return f"`{exercise}` has hints 1 to {len(hints)}."
+    title, text = hints[number - 1]
+    return "\n".join([title, *_wrapped(text)])
 
 
 def given(name: str) -> torch.Tensor:
@@ -80,7 +126,7 @@ def render(result: ExerciseResult) -> str:
     lines, told = [], set()
     for one in result.checks:
         again = one.sentence in told and (one.mistake is not None or one.status == "missing")
-        lines += [f"  FAIL  {one.title}", f"        {AGAIN}"] if again else _lines(one)
+        lines += [f"  FAIL  {one.title}", f"{INDENT}{AGAIN}"] if again else _lines(one)
         told.add(one.sentence)
     passed = sum(one.status == "ok" for one in result.checks)
     verdict = "All" if passed == len(result.checks) else f"{passed} of {len(result.checks)}"
@@ -102,8 +148,13 @@ def read_back(text: str) -> dict[str, set[str]]:
 def _lines(one: CheckResult) -> list[str]:
     if one.status == "ok":
         return [f"{PASSED}{one.title}"]
-    sentence = textwrap.wrap(one.sentence, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
-    return [f"  FAIL  {one.title}", *(" " * 8 + line for line in [*sentence, *(part[:400] for part in one.detail)])]
+    return [f"  FAIL  {one.title}", *_wrapped(one.sentence), *(INDENT + part[:400] for part in one.detail)]
+
+
+def _wrapped(text: str) -> list[str]:
+    """A text of ours as lines of a readable width, indented under their title."""
+    lines = textwrap.wrap(text, WIDTH - len(INDENT), break_long_words=False, break_on_hyphens=False)
+    return [INDENT + line for line in lines]
 
 
 def _key() -> Key:

@@ -47,6 +47,7 @@ class ExerciseKey:
     points: float
     sentences: tuple[str, ...]
     checks: tuple[CheckKey, ...]
+    hints: tuple[tuple[str, str], ...] = ()  # title in a learner's words, text; from the softest on
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def _exercise(plain: Json) -> ExerciseKey:
             "checks": checks,
             "defines": tuple(plain["defines"]),
             "sentences": tuple(plain["sentences"]),
+            "hints": tuple((title, text) for title, text in plain.get("hints", ())),
         }
     )
 

@@ -6,10 +6,15 @@
     ```python mistake="relu"           what a learner might write instead; its docstring is the sentence they will read
     ```python alternative="relu"       another right answer; its docstring says what is different
     ```python options="quiz"           of questions: what each option means; the wrong ones are mistakes
+    ```python hints="relu"             titles in a learner's words -> what helps, from the softest on
     ```python judge="relu"             rules other than "equal to the reference", and arrays to hand to hidden checks
     ```python proof                    claims: a phrase of the prose -> what makes it true
 
-The last five stand in no notebook that a student opens.
+and, as a Markdown cell that a person marks, the model answer in it:
+
+    <!-- #region written="why" points=2 --> ... <!-- #endregion -->
+
+The last six of the fences stand in no notebook that a student opens; hints travel in the key beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ import jupytext
 from nbformat import NotebookNode
 
 Kind: TypeAlias = Literal[
-    "markdown", "demo", "exercise", "check", "mistake", "alternative", "options", "judge", "proof"
+    "markdown", "written", "demo", "exercise", "check", "mistake", "alternative", "options", "hints", "judge", "proof"
 ]
 
 # The attribute that makes a fence what it is, and those it may have besides. A fence without one is a demonstration.
@@ -36,6 +41,7 @@ ATTRIBUTES: dict[Kind, frozenset[str]] = {
     "mistake": frozenset(),
     "alternative": frozenset(),
     "options": frozenset(),
+    "hints": frozenset(),
     "judge": frozenset(),
     "proof": frozenset(),
 }
@@ -59,7 +65,7 @@ class Cell:
     source: str
     line: int
     exercise: str = ""
-    points: float = 0.0
+    points: float = 0.0  # of a check or a written answer
     unknown: tuple[str, ...] = ()  # attributes that mean nothing here
 
     def tree(self, path: Path) -> ast.Module:
@@ -108,6 +114,7 @@ class Exercise:
     alternatives: tuple[Cell, ...]
     judges: tuple[Cell, ...]
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # question -> letter -> what it means
+    hints: Mapping[str, str] = field(default_factory=dict)  # title -> text, from the softest on
 
     @property
     def is_question(self) -> bool:
@@ -140,8 +147,13 @@ class Lesson:
 
     @property
     def prose(self) -> Iterator[Cell]:
-        """The Markdown cells."""
+        """The Markdown cells that students read."""
         return (cell for cell in self.cells if cell.kind == "markdown")
+
+    @property
+    def written(self) -> dict[str, Cell]:
+        """The questions that are answered in words and marked by a person, by name; each cell is the model answer."""
+        return {cell.exercise: cell for cell in self.cells if cell.kind == "written"}
 
 
 def read(path: Path) -> Lesson:
@@ -179,18 +191,24 @@ def _cell(path: Path, raw: NotebookNode, line: int) -> Cell:
     source, metadata = str(raw.source), dict(raw.metadata)
     metadata.pop("lines_to_next_cell", None)  # jupytext's own note
     if raw.cell_type != "code":
-        return Cell("markdown", source, line, unknown=tuple(sorted(metadata)))
+        name = metadata.pop("written", "")
+        points = _points(path, line, metadata.pop("points", 0)) if name else 0.0
+        return Cell("written" if name else "markdown", source, line, str(name), points, tuple(sorted(metadata)))
     kinds = [kind for kind in ATTRIBUTES if kind in metadata]
     if len(kinds) > 1:
         raise LessonError(path, line, f"a cell is one thing, not {' and '.join(kinds)}")
     kind: Kind = kinds[0] if kinds else "demo"
     value = metadata.pop(kinds[0]) if kinds else ""
     exercise = value if isinstance(value, str) else ""
-    points = metadata.get("points", 0) if kind == "check" else 0
+    points = _points(path, line, metadata.get("points", 0)) if kind == "check" else 0.0
+    unknown = tuple(sorted(set(metadata) - ATTRIBUTES.get(kind, frozenset())))
+    return Cell(kind, source, line, exercise, points, unknown)
+
+
+def _points(path: Path, line: int, points: object) -> float:
     if isinstance(points, bool) or not isinstance(points, int | float) or not 0 <= points < math.inf:
         raise LessonError(path, line, f"points={points!r} is not a number of points")
-    unknown = tuple(sorted(set(metadata) - ATTRIBUTES.get(kind, frozenset())))
-    return Cell(kind, source, line, exercise, float(points), unknown)
+    return float(points)
 
 
 def _exercises(lesson: Lesson) -> dict[str, Exercise]:
@@ -200,7 +218,7 @@ def _exercises(lesson: Lesson) -> dict[str, Exercise]:
     for cell in lesson.cells:
         if cell.kind == "markdown":
             heading = (re.findall(r"^#{2,3} +(.+)$", cell.source, re.M) or [heading])[-1]
-        elif cell.kind in ("demo", "proof"):
+        elif cell.kind in ("demo", "proof", "written"):
             continue
         elif not cell.exercise:
             raise LessonError(path, cell.line, f'which exercise? Write {cell.kind}="name"')
@@ -228,8 +246,10 @@ def _exercise(lesson: Lesson, name: str, title: str, groups: dict[tuple[str, Kin
         each.tree(lesson.path)
     explained = all_of("options")
     options = read_options(lesson.path, explained[0], cell) if explained else {}
-    if len(explained) > 1:
-        raise LessonError(lesson.path, explained[1].line, f'a second cell has options="{name}"; names are given once')
+    hints = all_of("hints")
+    for given, many in (("options", explained), ("hints", hints)):
+        if len(many) > 1:
+            raise LessonError(lesson.path, many[1].line, f'a second cell has {given}="{name}"; names are given once')
     return Exercise(
         name=name,
         title=title,
@@ -240,6 +260,7 @@ def _exercise(lesson: Lesson, name: str, title: str, groups: dict[tuple[str, Kin
         alternatives=all_of("alternative"),
         judges=all_of("judge"),
         options=options,
+        hints=read_hints(lesson.path, hints[0]) if hints else {},
     )
 
 
@@ -268,6 +289,32 @@ def read_options(path: Path, cell: Cell, exercise: Cell) -> dict[str, dict[str, 
             line = cell.line + next(n for n, text in enumerate(cell.source.splitlines()) if f'"{question}"' in text)
             raise LessonError(path, line, f'"{question}" needs its right option, {letters[question]}, and a wrong one')
     return options
+
+
+def read_hints(path: Path, cell: Cell) -> dict[str, str]:
+    """The hints of an exercise: the dictionary `hints` of a hints cell, title -> text, in the order of the text.
+
+    Raises:
+        LessonError: the cell has another form, or two hints have one title.
+    """
+    form = 'a hints cell is one dictionary: hints = {"In the words of a learner": "what helps", ...}'
+    try:
+        (statement,) = cell.tree(path).body
+        assert isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Dict)
+        found = ast.literal_eval(statement.value)
+        hints = {str(title): " ".join(text.split()) for title, text in found.items()}
+    except (AssertionError, AttributeError, TypeError, ValueError):
+        raise LessonError(path, cell.line, form) from None
+    if len(hints) < len(statement.value.keys):
+        raise LessonError(path, cell.line, "two hints have one title")
+    return hints
+
+
+def visible_part(source: str) -> str:
+    """A check cell as students get it: without what stands between the markers for hidden tests."""
+    hidden = _hidden_lines(source)
+    lines = enumerate(source.splitlines(), start=1)
+    return "\n".join(line for number, line in lines if number not in hidden and END_HIDDEN not in line)
 
 
 def _letters(cell: Cell) -> dict[str, str]:

@@ -38,7 +38,8 @@ SECTIONS = (
 WORDS = (900, 2200)
 WORDS_OF = {"1.6": (900, 2900), "2.1": (900, 3000)}  # a quiz with all its options; nine questions answered
 LINES_RULE, LINES_NEVER, LONG_SHARE = 15, 40, 0.25
-MISTAKES, ALTERNATIVES = 4, 3
+MISTAKES, ALTERNATIVES, HINTS = 4, 3, 3
+HINT_CHARS = 70  # of a hint's title: the list of them should read at a glance
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 10  # careful reading of technical prose, and of code that is run on the way
 
 STATED = re.compile(r"^Difficulty ([1-5]) of 5, importance ([1-5]) of 5, about (\d+) minutes?\.", re.M)
@@ -66,7 +67,7 @@ def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
         if cell.unknown:
             yield cell.line, f"unknown attribute {', '.join(cell.unknown)} on a {cell.kind} cell"
         yield from _stray_markers(cell)
-        if cell.kind == "markdown":
+        if cell.kind in ("markdown", "written"):
             yield from _html(cell)
         else:
             yield from _code(lesson.path, cell)
@@ -77,8 +78,10 @@ def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
     yield from _claims(lesson)
     yield from _quotes(lesson)
     yield from _notation(lesson)
-    if not 1 <= len(lesson.exercises) <= 4:
-        yield 1, f"a lesson has one to four exercises; this one has {len(lesson.exercises)}"
+    count = len(lesson.exercises) + len(lesson.written)
+    if not 1 <= count <= 4 or not lesson.exercises:
+        yield 1, f"a lesson has one to four exercises, and one at least with a check; this one has {count}"
+    yield from _written(lesson)
     for exercise in lesson.exercises.values():
         yield from _exercise(lesson, exercise)
 
@@ -106,7 +109,7 @@ def _html(cell: Cell) -> Iterator[tuple[int, str]]:
 
 def _code(path: Path, cell: Cell) -> Iterator[tuple[int, str]]:
     lines = [line for line in cell.source.splitlines() if line.strip()]
-    if len(lines) > LINES_NEVER and cell.kind != "options":
+    if len(lines) > LINES_NEVER and cell.kind not in ("options", "hints"):
         yield cell.line, f"{len(lines)} lines of code in one cell; never more than {LINES_NEVER}"
     try:
         tree = cell.tree(path)
@@ -216,6 +219,9 @@ def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
     for each in (*exercise.mistakes, *exercise.alternatives):
         if not each.docstring():
             yield each.line, f"this {each.kind} does not begin with a docstring: the sentence that says what it is"
+    for title in exercise.hints:
+        if not 0 < len(title) <= HINT_CHARS or not exercise.hints[title]:
+            yield cell.line, f'the hint "{title}" of "{name}" needs a text, and a title of at most {HINT_CHARS} letters'
     if exercise.is_question:
         if not exercise.mistakes:
             yield cell.line, f'question "{name}" has no mistakes; each wrong option is one'
@@ -225,8 +231,26 @@ def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
         yield cell.line, f'exercise "{name}" has {mistakes} named mistakes; at least {MISTAKES} are needed'
     if alternatives < ALTERNATIVES:
         yield cell.line, f'exercise "{name}" has {alternatives} alternatives; at least {ALTERNATIVES} are needed'
+    if len(exercise.hints) < HINTS:
+        yield cell.line, f'exercise "{name}" has {len(exercise.hints)} hints; at least {HINTS} are needed'
     if not STATED.search(_introduction(lesson, cell)):
         yield cell.line, f'exercise "{name}" does not state: Difficulty D of 5, importance I of 5, about M minutes.'
+
+
+def _written(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    cells = [cell for cell in lesson.cells if cell.kind == "written"]
+    for cell in cells:
+        name = cell.exercise
+        if not NAME.fullmatch(name):
+            yield cell.line, f'"{name}" is no name for an answer; write a short word in small letters, digits and _'
+        if name in lesson.exercises or [each.exercise for each in cells].count(name) > 1:
+            yield cell.line, f'"{name}" is the name of something else, too; names are given once'
+        if cell.points <= 0:
+            yield cell.line, f'the answer "{name}" gives no points; write points=2'
+        if not STATED.search(_introduction(lesson, cell)):
+            yield cell.line, f'"{name}" does not state: Difficulty D of 5, importance I of 5, about M minutes.'
+        if not cell.source.strip():
+            yield cell.line, f'the answer "{name}" is empty; write the model answer, which students do not see'
 
 
 def _options(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:

@@ -27,7 +27,7 @@ from trainloop.plots import as_png, described
 # Lowest value, highest, step between two, and the one to start with.
 Slider: TypeAlias = tuple[float, float, float, float]
 
-STILLS, COLUMNS = 6, 3  # frames in the still picture
+STILLS, COLUMNS = 6, 2  # frames in the still picture; two side by side can still be read on a phone
 FRAME_DPI, STILL_DPI = 100, 75
 PAUSE_MS = 350  # between two frames
 
@@ -142,6 +142,8 @@ def explore(draw: Callable[..., Figure], alt: str, **sliders: Slider) -> None:
             max=high,
             step=step,
             description=name.replace("_", " "),
+            tooltip=f"{name.replace('_', ' ')}, from {low:g} to {high:g}",
+            layout=ipywidgets.Layout(width="34em", max_width="100%"),
             readout_format=f".{_places(step)}f",
             continuous_update=False,
         )

@@ -22,7 +22,7 @@ from functools import lru_cache
 
 from trainloop.box import Step
 
-DISPLAY = frozenset({"print", "show", "display", "animate", "explore"})
+DISPLAY = frozenset({"print", "show", "display", "animate", "explore", "hint"})
 PLOTTING = frozenset({"matplotlib", "mpl_toolkits", "seaborn"})
 HARMLESS = frozenset({"warnings"})  # packages whose calls change nothing that a check could see
 SEEDS = frozenset({"manual_seed", "manual_seed_all", "seed"})
@@ -72,6 +72,16 @@ def needed(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
         if not more:
             return [step for step in steps if step.id in running]
         running |= more
+
+
+def plan(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
+    """The steps that must run, in the order in which they do: code, the checks in plain sight, the hidden checks.
+
+    A hidden check is not in the process before everything has been seen of which the student is shown more than a
+    fixed sentence; else their code could find it in memory, and say it in the message of an error. Where a name is
+    defined twice, the last definition counts.
+    """
+    return sorted(needed(steps, always), key=lambda step: (step.kind == "check", step.hidden))
 
 
 def _wanted(running: Sequence[_Cell], cells: Sequence[_Cell]) -> tuple[set[str], set[str]]:

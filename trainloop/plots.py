@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from html import escape
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -77,12 +78,18 @@ def as_png(fig: Figure, dpi: float | None = None) -> bytes:
 def described(png: bytes, alt: str) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     """A picture as a notebook keeps it: its data by media type, and their metadata with the description.
 
+    nbconvert and VS Code take the description of a PNG from its metadata or not at all, JupyterLab 4.6 not at all. All
+    three prefer HTML where there is some, and let an image with a description through, even in a notebook that they do
+    not trust. The picture itself is there for whatever shows no HTML, and for the grader, which takes nothing else.
+
     Raises:
         ValueError: `alt` is too short to describe anything.
     """
     if len(alt.split()) < 5:
         raise ValueError("Describe the figure in words: show(fig, alt='two or three plain sentences').")
-    return {"image/png": base64.b64encode(png).decode("ascii"), "text/plain": alt}, {"image/png": {"alt": alt}}
+    image = base64.b64encode(png).decode("ascii")
+    spoken = f'<img src="data:image/png;base64,{image}" alt="{escape(alt, quote=True)}">'
+    return {"text/html": spoken, "image/png": image, "text/plain": alt}, {"image/png": {"alt": alt}}
 
 
 use_style()

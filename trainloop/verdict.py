@@ -16,9 +16,9 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -75,6 +75,17 @@ class ExerciseResult:
     points: float
     possible: float
     checks: tuple[CheckResult, ...]
+
+    @staticmethod
+    def load(plain: Mapping[str, Any]) -> ExerciseResult:
+        """From plain JSON, as `dataclasses.asdict` gives it. Raises `KeyError` or `TypeError` for anything else."""
+        checks = (_fields_of(CheckResult, {**check, "detail": tuple(check["detail"])}) for check in plain["checks"])
+        found = _fields_of(ExerciseResult, {**plain, "checks": tuple(CheckResult(**check) for check in checks)})
+        return ExerciseResult(**found)
+
+
+def _fields_of(kind: type[CheckResult | ExerciseResult], plain: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: plain[field.name] for field in fields(kind)}
 
 
 def judge(key: ExerciseKey, observations: Observations, trouble: Trouble | None = None) -> ExerciseResult:
