@@ -332,7 +332,7 @@ def test_ids_and_metadata_gone_matches_by_likeness(text: str) -> None:
     intake = taken(strip(doc))
     assert (source(intake, "relu"), source(intake, "step")) == (text, "def step(w, grad):\n    return w")
     assert not intake.missing
-    assert intake.tampered == {"check-relu", "check-step"}  # their settings are gone
+    assert (intake.status, intake.notes) == ("ok", ())  # an editor did it, which left no cell its settings
     assert [each.id for each in intake.notebook.cells] == IDS
 
 
@@ -360,9 +360,20 @@ def test_a_stub_without_names_is_known_by_those_of_the_solution() -> None:
     assert source(intake, "relu") == ANSWER
 
 
+def test_an_answer_that_is_like_nothing_is_known_by_its_place() -> None:
+    doc = handed_in(step="q1, q2 = 'A', 'B'")
+    at = position(doc, "step")
+    doc["cells"].insert(at, own_cell("scratch = 1"))
+    doc["cells"].insert(at + 2, own_cell(" \n"))
+    intake = taken(strip(doc))
+    assert (source(intake, "step"), source(intake, "added-1")) == ("q1, q2 = 'A', 'B'", "scratch = 1")
+    assert (intake.status, intake.missing, len(intake.notebook.cells)) == ("ok", frozenset(), len(IDS) + 1)
+
+
 def test_lines_that_every_stub_has_make_no_likeness() -> None:
     doc = handed_in()
     cell(doc, "step").update(id="x", metadata={}, source="raise NotImplementedError")
+    doc["cells"].append(doc["cells"].pop(position(doc, "x")))  # away from its place, which would tell
     intake = taken(doc)
     assert intake.missing == {"step"}
     assert source(intake, "added-1") == "raise NotImplementedError"

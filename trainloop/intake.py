@@ -1,14 +1,15 @@
 """Intake: a submission as it came in -> a notebook in which everything but the answers is ours.
 
 The bytes come from a stranger, so nothing is cleaned: the notebook is built anew from the base notebook (the
-instructor's), and only the *text* of the student's own code cells is put in. Their metadata, tags, outputs,
-attachments, kernel and Markdown cells are not carried. No submission makes this module raise; what is wrong with it
-is said in notes.
+instructor's), and only the *text* of the student's own code cells and written answers is put in. Their metadata, tags,
+outputs, attachments, kernel and other Markdown cells are not carried. No submission makes this module raise; what is
+wrong with it is said in notes.
 
 Which cell of the submission is which cell of the lesson:
 
 1. by nbgrader's grade id (exercises and checks), else by cell id, else by exact text;
-2. an exercise that was not found: the cell that defines the same names, or holds most of the stub's own lines;
+2. an exercise that was not found: the cell that defines the same names, or holds most of the stub's own lines; else,
+   as for a written answer: the cell behind the one that it stood behind;
 3. any other code cell is an addition of the student's. It keeps its place behind the cell that preceded it.
 
 Of several cells with one id the last counts in which something was written; a pristine copy below an answer costs
@@ -129,9 +130,10 @@ def pick(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, ca
     """Choose the notebook of a submission folder. Arguments and errors as for `take`.
 
     `<slug>.ipynb` if it holds this lesson; else the one in which most cells of the lesson are found, and of equals the
-    newest, then the first by name. One folder further down is searched only if no notebook lies on top. Links, pipes,
-    devices and hidden files are never opened. A file with several hard links is read, because snapshots and
-    backups are made of them, and noted, because it may be a file of somebody else's.
+    newest, then the first by name. The course's own worked solution is none of them. One folder further down is
+    searched only if no notebook lies on top. Links, pipes, devices and hidden files are never opened. A file with
+    several hard links is read, because snapshots and backups are made of them, and noted, because it may be somebody
+    else's.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no submission folder {folder}. Collect the submissions first.")
@@ -143,6 +145,9 @@ def pick(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, ca
     for file in files[: caps.files]:
         data = _bytes(file, caps, notes)
         if data is None:
+            continue
+        if _is_worked(data, caps):
+            notes.append(f"{_shown(file.name)} is the worked solution that was handed out; it does not count.")
             continue
         fit = _fit_of(data, parts, caps)
         if fit > best_fit:
@@ -164,11 +169,15 @@ def pick(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, ca
 # --- the lesson: what we know and trust
 
 
+Role: TypeAlias = Literal["exercise", "check", "written", "demo", "prose"]
+GRADED: tuple[Role, ...] = ("exercise", "check", "written")
+
+
 @dataclass(frozen=True)
 class _Part:
     """One cell of the lesson."""
 
-    role: Literal["exercise", "check", "demo", "prose"]
+    role: Role
     cell: NotebookNode  # of the base
     stub: str  # the text as it was released
     settings: Mapping[str, object]  # nbgrader's, as they were released
@@ -201,16 +210,17 @@ def _parts(base: NotebookNode, released: NotebookNode) -> _Parts:
         raise ValueError("A cell of the base notebook has no id, or the id of another. Build the lesson again.")
     parts = {cell.id: _part(cell, twin) for cell, twin in zip(base.cells, released.cells, strict=True)}
     for name, part in parts.items():
-        if part.role in ("exercise", "check") and part.settings.get("grade_id") != name:
+        if part.role in GRADED and part.settings.get("grade_id") != name:
             raise ValueError(f"The cell {name} of the released notebook has another grade id. Build the lesson again.")
     return parts
 
 
 def _part(cell: NotebookNode, released: NotebookNode) -> _Part:
     settings = cell.metadata.get("nbgrader")
-    role: Literal["exercise", "check", "demo", "prose"]
+    role: Role
     if settings:
-        role = "exercise" if settings.get("solution") else "check"
+        answer: Role = "written" if settings.get("grade") else "exercise"
+        role = answer if settings.get("solution") else "check"
     else:
         role = "demo" if cell.cell_type == "code" else "prose"
     return _Part(role, cell, released.source, released.metadata.get("nbgrader", {}))
@@ -343,19 +353,19 @@ def _text(source: object) -> str:
 
 def _match(cells: Sequence[_Cell], parts: _Parts) -> dict[int, str]:
     """Position in the submission -> id in the lesson. Several positions may have one id."""
-    graded = {name for name, part in parts.items() if part.role in ("exercise", "check")}
+    graded = {name for name, part in parts.items() if part.role in GRADED}
     owner = {i: cell.grade_id for i, cell in enumerate(cells) if cell.grade_id in graded}
     for rule in (_same_id, _same_text, _alike):
         found = set(owner.values())
         free = {i: cell for i, cell in enumerate(cells) if i not in owner}
         owner |= rule(free, {name: part for name, part in parts.items() if name not in found}, parts)
-    return owner
+    return owner | _behind(cells, owner, parts)
 
 
 def _same_id(free: Mapping[int, _Cell], lost: _Parts, _: _Parts) -> dict[int, str]:
     def fits(cell: _Cell) -> bool:
         part = lost.get(cell.id)
-        return part is not None and (part.role in ("exercise", "check") or part.kind == cell.kind)
+        return part is not None and (part.role in GRADED or part.kind == cell.kind)
 
     return {i: cell.id for i, cell in free.items() if fits(cell)}
 
@@ -363,7 +373,8 @@ def _same_id(free: Mapping[int, _Cell], lost: _Parts, _: _Parts) -> dict[int, st
 def _same_text(free: Mapping[int, _Cell], lost: _Parts, _: _Parts) -> dict[int, str]:
     waiting: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, part in lost.items():
-        if part.role != "exercise" and part.plain:  # a stub may stand beside the answer: see `_alike`
+        # A stub may stand beside the answer: see `_alike` and `_behind`.
+        if part.role not in ("exercise", "written") and part.plain:
             waiting[part.kind, part.plain].append(name)
     owner = {}
     for i, cell in free.items():
@@ -391,10 +402,25 @@ def _alike(free: Mapping[int, _Cell], lost: _Parts, parts: _Parts) -> dict[int, 
     return owner
 
 
+def _behind(cells: Sequence[_Cell], owner: Mapping[int, str], parts: _Parts) -> dict[int, str]:
+    """Answers that nothing else tells: of the cells that follow the one which the question stood behind, up to the next
+    of the lesson's. A written answer is the first if it is text, one in code the last with something in it."""
+    place = {name: i for i, name in owner.items()}
+    found: dict[int, str] = {}
+    for before, name in itertools.pairwise(["", *parts]):
+        role = parts[name].role
+        if role in ("exercise", "written") and name not in place and before in place:
+            after = list(itertools.takewhile(lambda i: i not in owner, range(place[before] + 1, len(cells))))
+            kept = after[:1] if role == "written" else [i for i in after if cells[i].plain][::-1]
+            mine = [i for i in kept if cells[i].kind == parts[name].kind]
+            found |= dict.fromkeys(mine[:1], name)
+    return found
+
+
 def _fit(owner: Mapping[int, str], parts: _Parts) -> int:
     """How many cells of the lesson were found; 0 if no exercise and no check is among them: imports are everywhere."""
     found = set(owner.values())
-    graded = {name for name, part in parts.items() if part.role in ("exercise", "check")}
+    graded = {name for name, part in parts.items() if part.role in GRADED}
     return len(found) if found & graded or not graded else 0
 
 
@@ -407,6 +433,21 @@ def _fit_of(data: bytes, parts: _Parts, caps: Caps) -> int:
 
 # A pattern and not the syntax tree: it reads an answer with a syntax error, too.
 _DEFINITION = re.compile(r"^(?:(?:async[ \t]+)?def|class)[ \t]+(\w+)|^(\w+)[ \t]*(?::[^=\n]*)?=(?!=)", re.MULTILINE)
+
+
+def _is_worked(data: bytes, caps: Caps) -> bool:
+    """Whether this is the course's own worked solution, which lies beside the notebook of who asked for it."""
+    if b'"solutions"' not in data:
+        return False
+    try:
+        document = _document(_decode(data, caps, []))
+    except _NotebookError:
+        return False
+    match document:
+        case {"metadata": {"trainloop": {"solutions": True}}}:
+            return True
+        case _:
+            return False
 
 
 def _names(text: str) -> frozenset[str]:
@@ -434,6 +475,7 @@ def _assemble(
     copies: dict[str, list[int]] = {name: [] for name in parts}
     for i in sorted(owner):
         copies[owner[i]].append(i)
+    stripped = not any(cell.settings for cell in cells)
     place: dict[int, str] = {}  # position of the one copy that stands for the lesson's cell
     tampered, missing, gone = set(), set(), []
     for name, part in parts.items():
@@ -441,8 +483,14 @@ def _assemble(
             chosen, said = _answer(name, part, cells, copies[name])
             if chosen is None:
                 missing.add(name)
+        elif part.role == "written":
+            chosen, said = _last_written(part, cells, copies[name]), []
+            if chosen is None:
+                missing.add(name)
+                said = [f"The cell of the written answer {name} was not found; the empty one has been put back."]
         elif part.role == "check":
-            chosen, said = next(iter(copies[name]), None), _tampering(name, part, [cells[i] for i in copies[name]])
+            chosen = next(iter(copies[name]), None)
+            said = _tampering(name, part, [cells[i] for i in copies[name]], stripped)
             if said:
                 tampered.add(name)
         else:
@@ -488,8 +536,9 @@ def _last_written(part: _Part, cells: Sequence[_Cell], copies: Sequence[int]) ->
     return next(reversed(written or copies), None)
 
 
-def _tampering(name: str, part: _Part, copies: Sequence[_Cell]) -> list[str]:
-    """What is different about a check cell, a sentence each; none if it is as it was released."""
+def _tampering(name: str, part: _Part, copies: Sequence[_Cell], stripped: bool) -> list[str]:
+    """What is different about a check cell, a sentence each; none if it is as it was released, or if its settings are
+    not there because no cell of the notebook has any: some editors leave it like that."""
     if not copies:
         return [f"The check cell {name} was missing; it has been put back."]
     said = []
@@ -497,7 +546,7 @@ def _tampering(name: str, part: _Part, copies: Sequence[_Cell]) -> list[str]:
         said.append(f"The check cell {name} was there {len(copies)} times; it is used once, as it was released.")
     if any(cell.plain != part.plain or cell.kind != part.kind for cell in copies):
         said.append(f"The check cell {name} had been changed; the released one is used.")
-    if any(
+    if not stripped and any(
         (cell.settings.get(key) or False) != (part.settings.get(key) or False) for cell in copies for key in SETTINGS
     ):
         said.append(f"The grading settings of the check cell {name} had been changed; the released ones are used.")
@@ -505,7 +554,7 @@ def _tampering(name: str, part: _Part, copies: Sequence[_Cell]) -> list[str]:
 
 
 def _is_theirs(part: _Part, cell: _Cell) -> bool:
-    return part.role in ("exercise", "demo") and cell.plain != part.plain
+    return part.role in ("exercise", "written", "demo") and cell.plain != part.plain
 
 
 def _additions(
@@ -545,7 +594,7 @@ def _filled(part: _Part, text: str | None) -> NotebookNode:
     cell = copy.deepcopy(part.cell)
     if cell.cell_type == "code":
         cell.outputs, cell.execution_count = [], None
-    if part.role == "exercise":
+    if part.role in ("exercise", "written"):
         cell.source = part.stub  # never the base's own text, which may be the solution
     if text is not None:
         cell.source = text
@@ -560,7 +609,7 @@ def _own(notebook: NotebookNode, parts: _Parts, theirs: Iterable[str]) -> frozen
 
 def _blank(base: NotebookNode, parts: _Parts, notes: Iterable[str], digest: str) -> Intake:
     notebook = _notebook(base, parts, {}, {})
-    exercises = frozenset(name for name, part in parts.items() if part.role == "exercise")
+    exercises = frozenset(name for name, part in parts.items() if part.role in ("exercise", "written"))
     return Intake(notebook, _own(notebook, parts, ()), tuple(notes), "missing", frozenset(), exercises, digest)
 
 
