@@ -24,9 +24,17 @@ c.Autograde.autograde_preprocessors = [
 c.GenerateFeedback.exporter_class = "trainloop.feedback.FeedbackExporter"
 c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "trainloop.feedback.Summarise"]
 
+# Reads what Canvas and Moodle deliver, and whose it is; `trainloop/collect.py` says how.
+c.ZipCollectApp.extractor_plugin = "trainloop.collect.Extractor"
+c.ZipCollectApp.collector_plugin = "trainloop.collect.Collector"
+
 # Students' text and output must be inert in feedback and in the formgrader.
 c.HTMLExporter.preprocessors = ["trainloop.feedback.SanitizeStudents"]
 c.HTMLExporter.filters = {"markdown2html": "trainloop.feedback.safe_markdown"}
+
+# What lies in the exchange was put there by students: only their own plain files are collected.
+c.ExchangeFactory.collect = "trainloop.exchange.Collect"
+c.ExchangeFactory.release_feedback = "trainloop.exchange.ReleaseFeedback"
 
 # What one submission may use, and how far it is shut off; `trainloop/settings.py` says what each means. The defaults:
 # c.Grading.isolation = "full"  # or "limits", for code that you trust: no bubblewrap, an ordinary process

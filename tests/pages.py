@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
 from tests.conftest import ROOT
-from tests.lessons import SLUG, lesson
+from tests.lessons import SLUG, TEXT, lesson
 from tests.sample_class import dump
 from trainloop.box import Box
 from trainloop.build import build, write
@@ -42,13 +42,13 @@ class Class:
     course: Course
 
     @staticmethod
-    def build(folder: Path) -> Class:
-        """Build and release the lesson below `folder`."""
+    def build(folder: Path, text: str = TEXT) -> Class:
+        """Build and release the lesson below `folder`, with another text if one is given."""
         source = folder / "built"
         (source / "notebooks").mkdir(parents=True)
         shutil.copy(ROOT / CONFIG_NAME, source)
         with Box() as box:
-            write(build(lesson(source / "notebooks"), box), source)
+            write(build(lesson(source / "notebooks", text), box), source)
         return Class(set_up(Course(source), SLUG, folder / "course"))
 
     @property

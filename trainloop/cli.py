@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 if TYPE_CHECKING:
     from trainloop.batch import Mark
     from trainloop.course import Course
+    from trainloop.gradebook import Change
     from trainloop.isolation import Level
 
 app = typer.Typer(
@@ -89,7 +90,12 @@ def _progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
 
 
 def _slugs(course: Course, names: Sequence[str] | None) -> list[str]:
-    return [course.slug(name) for name in names] if names else [path.stem for path in course.texts()]
+    """The lessons to be built, run or handed out, by their texts."""
+    from trainloop.course import CourseError
+
+    if not course.texts():
+        raise CourseError(f"There are no lesson texts in {course.root / 'notebooks'}: is this a student edition?")
+    return [course.slug(name) for name in names] if names else course.slugs()
 
 
 @app.command()
@@ -170,6 +176,12 @@ def grade(
         typer.Option(help="Grade on the workers of this Dask scheduler.", metavar="ADDRESS"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Grade afresh what was graded before.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Write marks that change without asking (asked only in a terminal).")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Grade, list the marks that would change, and leave the gradebook.")
+    ] = False,
     isolation: Annotated[
         str | None,
         typer.Option(
@@ -187,13 +199,25 @@ def grade(
 
         course = Course.find()
         try:
-            marks = _grade_class(course, course.slug(lesson), workers, scheduler, force, _level(isolation))
+            slug, level = course.slug(lesson), _level(isolation)
+            marks = _grade_class(course, slug, workers, scheduler, force, level, _may_write(yes, dry_run))
         except KeyboardInterrupt:
             errors.print("Stopped. What was graded is kept: the same command goes on from there.")
             raise typer.Exit(130) from None
         if quarantined(marks):
             errors.print("Some submissions could not be graded; run the command again.", style="red")
             raise typer.Exit(1)
+
+
+def _may_write(yes: bool, dry_run: bool) -> Callable[[Sequence[Change]], bool]:
+    """Whether to write: not in a dry run; where recorded marks change, the person at the terminal decides."""
+
+    def decide(changed: Sequence[Change]) -> bool:
+        if dry_run or not changed or yes or not sys.stdin.isatty():
+            return not dry_run
+        return typer.confirm("Write these marks?", default=True)
+
+    return decide
 
 
 def _level(name: str | None) -> Level | None:
@@ -215,13 +239,17 @@ def _grade_class(
     scheduler: str | None = None,
     force: bool = False,
     level: Level | None = None,
+    may_write: Callable[[Sequence[Change]], bool] = lambda changed: True,
 ) -> dict[str, Mark]:
-    """Grade with a progress bar, record, print the table. Refuses what is amiss before anything is written."""
+    """Grade with a progress bar, record, print the table. Refuses what is amiss before anything is written.
+
+    `may_write` is asked once the marks that change have been listed.
+    """
     from trainloop.batch import alone, grade_class
     from trainloop.engine import Setup, engine
     from trainloop.grade import Material, results, submissions
-    from trainloop.record import check_gradebook, record_class
-    from trainloop.report import class_table, notes, summary
+    from trainloop.record import changes, check_gradebook, record_class
+    from trainloop.report import changes_table, class_table, notes, summary
     from trainloop.settings import Grading
 
     grading = Grading(config=course.config())
@@ -239,8 +267,13 @@ def _grade_class(
             )
             with _progress("Grading", len(folders)) as advance:
                 marks = grade_class(opened, folders, results(course), _counting(advance), force)
-        with _progress("Writing the gradebook", len(marks)) as advance:
-            record_class(course, material, marks, lambda: advance(""))
+        if changed := changes(course, slug, marks):
+            console.print(changes_table(changed))
+        if may_write(changed):
+            with _progress("Writing the gradebook", len(marks)) as advance:
+                record_class(course, material, marks, lambda: advance(""))
+        else:
+            console.print("The gradebook is as it was. The verdicts are kept: a later run writes them.")
     graded = {student: mark.graded for student, mark in marks.items()}
     console.print(class_table(graded, slug))
     for line in [*notes(graded), "", *summary(marks)]:
@@ -260,6 +293,56 @@ def _counting(advance: Callable[[str], None]) -> Callable[[str, Mark], None]:
         advance(", ".join([*words, f"{failed} failed"] if failed else words))
 
     return done
+
+
+ByName = Annotated[bool, typer.Option("--names", help="Call students by name (default: by number, drawn by lot).")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FOLDER", help="Where to put it (default: reports/ in the course)."),
+]
+
+
+@app.command()
+def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
+    """Show a graded class at a glance: marks, common mistakes, checks that fail. A page and a picture."""
+    with _plain_errors():
+        from trainloop.class_report import class_results, graded_students, summary, write_report
+        from trainloop.class_report import report as report_on
+        from trainloop.course import Course
+        from trainloop.pages import FOLDER
+
+        course = Course.find()
+        slug = course.slug(lesson)
+        students = graded_students(course, slug)
+        with _progress("Reading the verdicts", len(students)) as advance:
+            found = class_results(course, slug, students, lambda: advance(""))
+        one = report_on(course, found, names)
+        page, picture = write_report(one, output or course.root / FOLDER)
+        for line in [*summary(one), f"The page: {page}", f"The picture: {picture}"]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def similar(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
+    """Put similar submissions side by side, to look at and never as a verdict. What was released is taken out."""
+    with _plain_errors():
+        from trainloop.course import Course
+        from trainloop.grade import Material, submissions
+        from trainloop.pages import FOLDER
+        from trainloop.similar import answers, check_enough, compare, write_page
+
+        course = Course.find()
+        material = Material.of(course, course.slug(lesson))
+        folders = submissions(course, material.slug)
+        with _progress("Reading the answers", len(folders)) as advance:
+            found = answers(material, folders, lambda: advance(""))
+        check_enough(found, material.slug)
+        with console.status("Comparing"):
+            compared = compare(found)
+        page, said = write_page(course, material, compared, output or course.root / FOLDER, names)
+        lines = [f"{material.slug}: {compared.students} submissions compared, {len(said)} pairs to look at."]
+        for line in [*lines, *(f"  {pair}" for pair in said[:5]), "Alike is not copied.", f"The page: {page}"]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -287,6 +370,59 @@ def check(file: Annotated[Path, typer.Argument(help="Your notebook.", metavar="F
 
 
 @app.command()
+def collect(
+    lesson: Lesson,
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="The zip archive that was downloaded, or the folder it became.", metavar="FILE..."),
+    ],
+) -> None:
+    """Collect a lesson's submissions from what Canvas or Moodle delivers. Newer ones take the place of older ones."""
+    with _plain_errors():
+        from trainloop.collect import collect as collect_from
+        from trainloop.course import Course
+        from trainloop.report import MOST
+
+        course = Course.find()
+        slug = course.slug(lesson)
+        collected = collect_from(course, slug, files)
+        console.print(f"{slug}: {collected}", markup=False, highlight=False, soft_wrap=True)
+        for note in collected.notes[:MOST]:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        if len(collected.notes) > MOST:
+            console.print(f"And {len(collected.notes) - MOST} more such notes.", highlight=False)
+
+
+@app.command()
+def export(
+    lesson: Lesson,
+    to: Annotated[Path, typer.Option(help="The CSV file to write.")],
+    system: Annotated[Literal["canvas", "moodle"], typer.Option("--for", help="The system that imports it.")],
+    roster: Annotated[
+        Path | None,
+        typer.Option(help="The CSV file to fill in: Canvas's exported gradebook, or Moodle's grading worksheet."),
+    ] = None,
+    column: Annotated[str, typer.Option(help="The column to fill in, where the lesson's number does not tell.")] = "",
+    missing: Annotated[
+        float | None,
+        typer.Option(min=0, help="Points for those without a submission (default: their cells stay as they are)."),
+    ] = None,
+) -> None:
+    """Write a lesson's marks into a file that Canvas or Moodle imports."""
+    with _plain_errors():
+        from trainloop.course import Course
+        from trainloop.export import Wish
+        from trainloop.export import export as export_marks
+
+        course = Course.find()
+        slug = course.slug(lesson)
+        done = export_marks(course, slug, Wish(system, to, roster, column, missing))
+        console.print(f"{slug}: {done.marks} marks written to {to}", markup=False, highlight=False, soft_wrap=True)
+        for note in done.notes:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def lab(
     lesson: Annotated[str | None, typer.Argument(help="A lesson to open, by number (2.1) or slug.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Your working copy (default: work/ in the course).")] = None,
@@ -294,16 +430,21 @@ def lab(
 ) -> None:
     """Open JupyterLab on your own working copy of the lessons. Updates never touch what you changed."""
     with _plain_errors():
-        from trainloop.course import Course
+        from trainloop import start
+        from trainloop.course import Course, scripts_on_path
         from trainloop.lab import FOLDER, launch, update
 
         course = Course.find()
-        mine = folder or course.root / FOLDER
+        release, mine = course.root / "release", folder or course.root / FOLDER
         slug = course.slug(lesson) if lesson else None
-        for one in update(course.root / "release", mine):
-            if one.kind != "unchanged":
-                console.print(f"{one.lesson}: {one.kind} ({one.folder})", highlight=False)
-        raise typer.Exit(launch(mine, slug, browser))
+        updates = update(release, mine)
+        new = start.fresh(updates)
+        lessons = start.rows(release, mine, new)
+        for line in start.news(updates, lessons):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        start.write(lessons, mine)
+        scripts_on_path()  # `trainloop` is there in JupyterLab's terminals, too
+        raise typer.Exit(launch(mine, slug, browser, start.options(release, new)))
 
 
 @app.command()
@@ -319,6 +460,62 @@ def progress(
 
         course = Course.find()
         console.print(progress_table(read_progress(course.root / "release", folder or course.root / FOLDER)))
+
+
+@app.command()
+def solution(
+    lesson: Lesson,
+    folder: Annotated[Path | None, typer.Option(help="Your working copy (default: work/ in the course).")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even if some checks do not pass yet.")] = False,
+) -> None:
+    """Put the worked solution of a lesson beside your notebook. It is neither counted nor graded."""
+    with _plain_errors():
+        from trainloop.course import Course, CourseError
+        from trainloop.lab import FOLDER, give
+        from trainloop.progress import progress as read_progress
+
+        course = Course.find()
+        release, mine = course.root / "release", folder or course.root / FOLDER
+        slug = course.slug(lesson)
+        worked = course.notebook("solutions", slug)
+        if not worked.is_file() and not course.texts():
+            raise CourseError(
+                f"The worked solution of {slug} is not in your edition of the course: your instructor hands it out. "
+                f"When you have the file, put it at {worked} and run this again."
+            )
+        course.read("solutions", slug)
+        one = next(one for one in read_progress(release, mine) if one.slug == slug)
+        if one.state != "done" and not yes:
+            left = f"{one.passed} of {one.checks} checks pass in your notebook as it was last saved."
+            if not sys.stdin.isatty():
+                raise CourseError(f"{left} To see the solution all the same, add --yes.")
+            typer.confirm(f"{left} See the solution all the same?", abort=True)
+        place = give(worked, release, mine)
+        console.print(f"The worked solution is here: {place}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def edition(
+    folder: Annotated[Path, typer.Argument(help="What to write: a folder, or an archive that ends in .zip.")],
+    lessons: Lessons = None,
+    solutions: Annotated[
+        list[str] | None,
+        typer.Option("--solutions", help="A lesson whose worked solution goes along. May be given several times."),
+    ] = None,
+) -> None:
+    """Write a student edition to hand to a class: lessons without solutions, and what they need to run."""
+    with _plain_errors():
+        from trainloop.course import Course
+        from trainloop.edition import edition as make
+        from trainloop.edition import write
+
+        course = Course.find()
+        slugs, worked = _slugs(course, lessons), [course.slug(name) for name in solutions or ()]
+        files = make(course, slugs, worked)
+        write(files, folder)
+        told = f"{folder}: {len(slugs)} lesson{'s' if len(slugs) != 1 else ''}, {len(files)} files. "
+        told += f"Worked solutions in it: {', '.join(worked) or 'none'}."
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

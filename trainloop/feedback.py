@@ -15,8 +15,10 @@ from __future__ import annotations
 import base64
 import binascii
 import html
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ from nbconvert.exporters.exporter import ResourcesDict
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
+from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -136,7 +140,30 @@ class SanitizeStudents(Preprocessor):
         for name in ("student", "first_name", "last_name", "notebook_path"):  # the formgrader's page prints them raw
             if isinstance(resources.get(name), str):
                 resources[name] = html.escape(resources[name])
+        if "submission_id" in resources:  # the formgrader's page; the student's says this in its own way
+            nb.cells.insert(0, _told(nb))
         return nb, resources
+
+
+def _told(nb: NotebookNode) -> NotebookNode:
+    """A cell that tells a grader, before all others, how it went and what was odd about the file, with ways there."""
+    verdict = nb.metadata.get(VERDICT, {}).get("verdict", {})
+    exercises, answers = verdict.get("exercises", {}), verdict.get("answers", {})
+    lines = [f"- {_literal(note)}" for note in verdict.get("notes", ())]
+    for name in (cell.get("id", "") for cell in nb.cells):
+        if one := exercises.get(name):
+            got = f"{number(one['points'])} of {number(one['possible'])} points"
+            lines.append(f"- [{_literal(one['title'])}](#check-{name}): {_literal(one['comment'])}, {got}")
+        elif one := answers.get(name):
+            lines.append(f"- [{_literal(name)}](#{name}): {_literal(one['comment'])}")
+    words = _literal(verdict.get("words", "this notebook has no verdict"))
+    told: NotebookNode = new_markdown_cell("\n".join([f"**Status: {words}**", "", *lines]))
+    return told
+
+
+def _literal(text: str) -> str:
+    """Text as Markdown that shows it as it is."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(plain(text, MAX_SENTENCE).split()))
 
 
 def _only(metadata: Mapping[str, Any], *names: str) -> NotebookNode:
@@ -185,7 +212,7 @@ _RELATIVE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
 def _allowed(tag: str, name: str, value: str) -> bool:
     match tag, name:
         case "a", "href":
-            return value.startswith(("https://", "http://", "mailto:"))
+            return value.startswith(("https://", "http://", "mailto:")) or re.fullmatch(r"#[\w-]+", value) is not None
         case "img", "src":  # beside the notebook, and nowhere else: looking at a page is nobody's business
             return _RELATIVE.fullmatch(value) is not None
         case "img", "alt":
@@ -260,6 +287,20 @@ class ExerciseView:
 
 
 @dataclass(frozen=True)
+class AnswerView:
+    """One answer in words, which a person marks."""
+
+    name: str
+    title: str
+    look: str
+    words: str
+    points: str
+    possible: str
+    text: Markup
+    comment: Markup
+
+
+@dataclass(frozen=True)
 class Page:
     """All that the template shows."""
 
@@ -273,6 +314,7 @@ class Page:
     is_final: bool
     notes: tuple[str, ...]
     exercises: tuple[ExerciseView, ...]
+    answers: tuple[AnswerView, ...]
     others: tuple[Shown, ...]
 
 
@@ -299,16 +341,26 @@ class Summarise(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader is unty
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
         """Called by nbconvert before it makes a page."""
-        resources["page"] = page(nb, resources["nbgrader"])
+        resources["page"] = page(nb, resources["nbgrader"], _waiting(resources["nbgrader"]))
         return nb, resources
 
 
-def page(nb: NotebookNode, marks: Mapping[str, Any]) -> Page:
+def _waiting(names: Mapping[str, Any]) -> frozenset[str]:
+    """The cells that have no mark yet, and wait for a person's, by the gradebook."""
+    if "db_url" not in names:
+        return frozenset()
+    with Gradebook(names["db_url"]) as gradebook:
+        notebook = gradebook.find_submission_notebook(names["notebook"], names["assignment"], names["student"])
+        return frozenset(grade.name for grade in notebook.grades if grade.auto_score is grade.manual_score is None)
+
+
+def page(nb: NotebookNode, marks: Mapping[str, Any], waiting: AbstractSet[str] = frozenset()) -> Page:
     """What the feedback page shows.
 
     Args:
         nb: an autograded notebook with its verdict, and with nbgrader's scores and comments in the cells' metadata.
         marks: nbgrader's `student`, `assignment`, `score`, `max_score` and `late_penalty`, in points.
+        waiting: the cells that wait for a person's mark.
     """
     verdict = nb.metadata.get(VERDICT, {}).get("verdict", {})
     cells = {cell.get("id", ""): cell for cell in nb.cells}
@@ -317,9 +369,9 @@ def page(nb: NotebookNode, marks: Mapping[str, Any]) -> Page:
     mine = [cells[name] for name in verdict.get("written", ()) if name in cells]
     failed = verdict.get("status") == "grader error"
     return Page(
-        title=_title(nb, marks["assignment"]),
+        title=lesson_title(nb, marks["assignment"]),
         student=plain(marks["student"], 200),
-        look=_look(verdict.get("status")),
+        look=look(verdict.get("status")),
         words=verdict.get("words", "this notebook has no verdict"),
         points=number(marks["score"]),
         possible=number(marks["max_score"]),
@@ -327,6 +379,7 @@ def page(nb: NotebookNode, marks: Mapping[str, Any]) -> Page:
         is_final=bool(exercises) and not failed,
         notes=tuple(plain(note, MAX_SENTENCE) for note in verdict.get("notes", ())),
         exercises=exercises,
+        answers=tuple(_answer(name, nb, cells[name], waiting) for name in verdict.get("answers", {}) if name in cells),
         others=tuple(_shown(cell) for cell in mine if cell.source.strip()),
     )
 
@@ -339,7 +392,7 @@ def _exercise(name: str, one: Mapping[str, Any], cells: Mapping[str, NotebookNod
     return ExerciseView(
         name=name,
         title=one["title"],
-        look=_look(one["status"]),
+        look=look(one["status"]),
         words=IN_WORDS[one["status"]],
         points=number(score),
         possible=number(_nbgrader(check).get("points", one["possible"])),
@@ -352,21 +405,47 @@ def _exercise(name: str, one: Mapping[str, Any], cells: Mapping[str, NotebookNod
     )
 
 
+def _answer(name: str, nb: NotebookNode, cell: NotebookNode, waiting: AbstractSet[str]) -> AnswerView:
+    one = nb.metadata[VERDICT]["verdict"]["answers"][name]
+    settings = _nbgrader(cell)
+    comment = settings.get("comment") or ""
+    given = one["status"] == "ok"
+    marked = "not marked yet" if name in waiting else "marked by your grader"
+    return AnswerView(
+        name=name,
+        title=_heading(nb, cell) or name,
+        look="open" if name in waiting or not given else "marked",
+        words=marked if given else IN_WORDS["missing"],
+        points=number(settings.get("score") or 0.0),
+        possible=number(settings.get("points") or 0.0),
+        text=_comment(cell.source) if given else Markup(),
+        comment=_comment(comment) if comment != one["comment"] else Markup(),
+    )
+
+
+def _heading(nb: NotebookNode, cell: NotebookNode) -> str:
+    """The heading that a cell stands under."""
+    above = itertools.takewhile(lambda each: each is not cell, nb.cells)
+    text = "\n".join(each.source for each in above if each.cell_type == "markdown")
+    found: list[str] = re.findall(r"^#{1,4} +(.+)$", text, re.M)
+    return plain(found[-1], 200) if found else ""
+
+
 def _reason(checks: Sequence[Mapping[str, Any]]) -> Markup:
     sentences = {check["sentence"] for check in checks}
     alike = len(sentences) == 1 and not any(check["detail"] for check in checks)
-    return _sentence(sentences.pop()) if alike else Markup()
+    return in_words(sentences.pop()) if alike else Markup()
 
 
 def _check(one: Mapping[str, Any], above: Sequence[Mapping[str, Any]]) -> CheckView:
     return CheckView(
         title=plain(one["title"], MAX_SENTENCE),
         hidden=one["hidden"],
-        look=_look(one["status"]),
+        look=look(one["status"]),
         words=IN_WORDS[one["status"]],
         points=number(one["points"]),
         possible=number(one["possible"]),
-        sentence=_sentence(one["sentence"]),
+        sentence=in_words(one["sentence"]),
         is_repeated=bool(one["sentence"]) and one["sentence"] in (other["sentence"] for other in above),
         detail=tuple(plain(line, MAX_SENTENCE) for line in one["detail"][:MAX_LINES]),
     )
@@ -377,19 +456,19 @@ def _nbgrader(cell: NotebookNode | None) -> Mapping[str, Any]:
     return found
 
 
-def _look(status: object) -> str:
+def look(status: object) -> str:
     """A status as the style sheet knows it; the words stand beside it always."""
     return {"ok": "right", "wrong": "wrong", "missing": "open"}.get(str(status), "trouble")
 
 
-def _title(nb: NotebookNode, slug: str) -> str:
+def lesson_title(nb: NotebookNode, slug: str) -> str:
     """The lesson's own heading, which begins with its number."""
     heading = f"# {slug.partition('-')[0]} "
     lines = (line for cell in nb.cells if cell.cell_type == "markdown" for line in cell.source.splitlines())
     return next((line.removeprefix("# ") for line in lines if line.startswith(heading)), slug)
 
 
-def _sentence(text: str) -> Markup:
+def in_words(text: str) -> Markup:
     """A sentence of the verdict's: `code` as code, everything escaped."""
     parts = re.split(r"`([^`]+)`", plain(text, MAX_SENTENCE))
     return Markup().join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))

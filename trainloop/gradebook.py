@@ -9,50 +9,122 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import nbgrader.api
 from nbformat import NotebookNode
-from nbgrader.api import Gradebook, SubmittedNotebook
+from nbgrader.api import (
+    Assignment,
+    BaseCell,
+    Grade,
+    Gradebook,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+)
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties
+
+from trainloop.batch import Mark
 
 # nbgrader opens the gradebook a dozen times for each submission, each time with a new engine, and what SQLAlchemy has
 # learned about its statements is kept with the engine. With one engine for all, recording takes six tenths of the time.
 nbgrader.api.create_engine = functools.lru_cache(nbgrader.api.create_engine)
 
 TIMESTAMP = "timestamp.txt"
+SECRET = "submission_secret.txt"
+MAX_SECRET = 1_000  # bytes
+TOLERANCE = 1e-6  # points that make no difference
 CHUNK = 50  # submissions in one transaction: others write between two of them
 
 
-def enter(notebook: SubmittedNotebook, verdict: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class Change:
+    """A mark in the gradebook that a new verdict differs from."""
+
+    student: str
+    exercise: str
+    before: float  # points that are recorded
+    after: float  # points of the verdict
+    by_hand: bool  # a mark given by hand stands above both
+
+
+def changes(gradebook: Gradebook, slug: str, marks: Mapping[str, Mark]) -> list[Change]:
+    """What these verdicts would change in the gradebook, by student. What is recorded for the first time is none."""
+    new = {(student, one.name): one.points for student, mark in marks.items() for one in mark.graded.exercises}
+    rows = (
+        gradebook.db.query(Student.id, BaseCell.name, Grade.auto_score, Grade.manual_score)
+        .select_from(Grade)
+        .join(BaseCell, Grade.cell_id == BaseCell.id)
+        .join(SubmittedNotebook, Grade.notebook_id == SubmittedNotebook.id)
+        .join(SubmittedAssignment, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+        .join(Assignment, SubmittedAssignment.assignment_id == Assignment.id)
+        .join(Student, SubmittedAssignment.student_id == Student.id)
+        .filter(Assignment.name == slug, Grade.auto_score.isnot(None))
+    )
+    found = []
+    for student, cell, before, by_hand in rows:
+        exercise = cell.removeprefix("check-")
+        after = new.get((student, exercise), before)
+        if abs(after - before) > TOLERANCE:
+            found.append(Change(student, exercise, before, after, by_hand is not None))
+    return sorted(found, key=lambda one: (one.student, one.exercise))
+
+
+def enter(notebook: SubmittedNotebook, verdict: Mapping[str, Any], is_known: bool = False) -> None:
     """Write the verdict on a notebook: one fresh mark and one comment for each exercise.
 
     Args:
         notebook: nbgrader's record of what a student handed in.
-        verdict: exercise -> points and comment.
+        verdict: exercise or written answer -> points, status and comment; no points where a person gives them.
+        is_known: the graded notebook is the same as before, so a mark given by hand needs no second look.
     """
     for grade in notebook.grades:
         one = verdict.get(grade.name.removeprefix("check-"))
         # A mark that is left from an earlier submission must not stand, whatever has happened.
-        grade.auto_score = one["points"] if one else None
-        grade.needs_manual_grade = one is None or grade.manual_score is not None
+        points = one["points"] if one else None
+        failed = one is None or one["status"] == "grader error"
+        is_same = is_known and not failed and grade.auto_score == points
+        by_hand = grade.manual_score is not None and (grade.needs_manual_grade or not is_same)
+        grade.auto_score = points
+        waits = grade.auto_score is None and grade.manual_score is None
+        grade.needs_manual_grade = failed or by_hand or waits
     for comment in notebook.comments:
         if comment.name in verdict:
             comment.auto_comment = verdict[comment.name]["comment"]
 
 
-def keep_timestamp(coursedir: CourseDirectory, submitted: Path, autograded: Path) -> None:
-    """Copy the time of submission, by which nbgrader sees that a newer one has come in."""
+def keep_receipt(coursedir: CourseDirectory, submitted: Path, autograded: Path) -> None:
+    """Copy what nbgrader looks for beside a graded notebook: the time of submission, by which it sees that a newer one
+    has come in, and the exchange's secret, by which a student's own nbgrader finds the feedback."""
     if coursedir.get_existing_timestamp(str(submitted)) is not None:
         autograded.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(submitted / TIMESTAMP, autograded / TIMESTAMP)
+    if secret := read_secret(submitted):
+        autograded.mkdir(parents=True, exist_ok=True)
+        (autograded / SECRET).write_text(secret, encoding="ascii")
+
+
+def read_secret(submitted: Path) -> str:
+    """The secret that nbgrader put into a submission; empty where there is none, or something else in its place."""
+    path = submitted / SECRET
+    try:
+        info = path.lstat()
+        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_SECRET:
+            return ""
+        secret = path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""
+    return secret if re.fullmatch("[0-9a-f]{32,}", secret) else ""
 
 
 class Writer:
@@ -89,15 +161,27 @@ class Writer:
         """
         if not self._converter.create_student:
             self._gradebook.find_student(student)
+        text = nbformat.writes(notebook, version=4)
+        text = text if text.endswith("\n") else text + "\n"
         with _held_back(self._gradebook):
-            self._enter(student, verdict)
-        self._write_notebook(student, notebook)
+            self._enter(student, verdict, self._is_known(student, text))
+        self._write_notebook(student, text)
         self._held += 1
         if self._held == CHUNK:
             self._gradebook.db.commit()
             self._held = 0
 
-    def _enter(self, student: str, verdict: Mapping[str, Any]) -> None:
+    def _is_known(self, student: str, text: str) -> bool:
+        """Whether this very notebook has been recorded before."""
+        try:
+            return self._place(student).read_text(encoding="utf-8") == text
+        except (OSError, ValueError):
+            return False
+
+    def _place(self, student: str) -> Path:
+        return Path(self._converter._format_dest(self._slug, student)) / f"{self._slug}.ipynb"
+
+    def _enter(self, student: str, verdict: Mapping[str, Any], is_known: bool) -> None:
         if self._converter.create_student:
             self._gradebook.update_or_create_student(student)
         handed_in = self._converter._format_source(self._slug, student)
@@ -105,7 +189,7 @@ class Writer:
         known = {"timestamp": timestamp} if timestamp else {}
         submission = self._gradebook.update_or_create_submission(self._slug, student, **known)
         entry = self._gradebook.find_submission_notebook(self._slug, self._slug, student)
-        enter(entry, verdict)
+        enter(entry, verdict, is_known)
         entry.late_submission_penalty = None
         late = submission.total_seconds_late
         if late > 0:
@@ -115,20 +199,19 @@ class Writer:
             if penalty is not None:
                 entry.late_submission_penalty = self._late._check_late_penalty(entry, penalty)
 
-    def _write_notebook(self, student: str, notebook: NotebookNode) -> None:
+    def _write_notebook(self, student: str, text: str) -> None:
         """Replace what an earlier run left."""
-        folder = Path(self._converter._format_dest(self._slug, student))
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{self._slug}.ipynb"
-        text = nbformat.writes(notebook, version=4)
-        handle, draft = tempfile.mkstemp(dir=folder)
+        place = self._place(student)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=place.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text if text.endswith("\n") else text + "\n")
-        os.replace(draft, folder / name)
-        for left in folder.iterdir():
-            if left.name != name:
+            file.write(text)
+        os.replace(draft, place)
+        for left in place.parent.iterdir():
+            if left != place:
                 shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
-        keep_timestamp(self._converter.coursedir, Path(self._converter._format_source(self._slug, student)), folder)
+        submitted = Path(self._converter._format_source(self._slug, student))
+        keep_receipt(self._converter.coursedir, submitted, place.parent)
         self._converter.set_permissions(self._slug, student)
 
 

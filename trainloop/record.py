@@ -9,6 +9,7 @@ manual grades, feedback, export, the formgrader.
 from __future__ import annotations
 
 import glob
+import json
 import os
 import stat
 import time
@@ -19,7 +20,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode
@@ -33,15 +33,16 @@ from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from traitlets import TraitError
 
 from trainloop.batch import Mark, grade_class, last_verdict
-from trainloop.course import Course, CourseError
+from trainloop.course import Course, CourseError, absent
 from trainloop.engine import EngineError, Setup, engine
 from trainloop.grade import Graded, Material, results
-from trainloop.gradebook import TIMESTAMP, Writer, enter, keep_timestamp
+from trainloop.gradebook import TIMESTAMP, Change, Writer, enter, keep_receipt
+from trainloop.gradebook import changes as gradebook_changes
 from trainloop.isolation import IsolationError
 from trainloop.key import KeyFileError
-from trainloop.report import status
+from trainloop.report import number, status
 from trainloop.settings import Grading
-from trainloop.verdict import IN_WORDS, ExerciseResult
+from trainloop.verdict import IN_WORDS, ExerciseResult, Status
 
 VERDICT = "trainloop"  # the notebook metadata that carries the verdict from one class to the other
 MAX_TIMESTAMP = 1_000  # bytes
@@ -83,7 +84,9 @@ class SubmissionExporter(NotebookExporter):
         if graded is None:
             raise CourseError(f"{folder} changes while it is graded. Run the command again.")
         graded_folder = Path(self.parent._format_dest(names["assignment"], names["student"]))
-        keep_timestamp(self.parent.coursedir, folder, graded_folder)
+        keep_receipt(self.parent.coursedir, folder, graded_folder)
+        points = f"{number(graded.points)} of {number(graded.possible)} points"
+        self.parent.log.info("%s: %s, %s", names["student"], status(graded), points)
         notebook = _with_verdict(graded, self._setup.material)
         found = ResourcesDict()
         found.update(resources, metadata=ResourcesDict(name=Path(filename).stem, path=str(folder)))
@@ -104,7 +107,7 @@ def _grade_batch(course: Course, setup: Setup, converter: Autograde, folders: Se
         nonlocal said, count
         count += 1
         now = time.monotonic()
-        if now - said >= LOG_SECONDS or count == len(folders):
+        if now - said >= LOG_SECONDS and count < len(folders):
             said, rate = now, 60 * count / max(now - started, 0.001)
             converter.log.info(
                 "Graded %d of %d submissions, %.0f a minute, about %.0f minutes left",
@@ -112,7 +115,8 @@ def _grade_batch(course: Course, setup: Setup, converter: Autograde, folders: Se
             )
 
     with engine(setup, Grading(config=converter.config).workers) as opened:
-        converter.log.info("Grading %d submissions, isolation: %s", len(folders), setup.level)
+        many = f"{len(folders)} submission{'s' if len(folders) != 1 else ''}"
+        converter.log.info("Grading %s, isolation: %s", many, setup.level)
         grade_class(opened, {folder: Path(folder) for folder in folders}, results(course), done)
 
 
@@ -175,10 +179,37 @@ def _verdict(graded: Graded, released: NotebookNode) -> dict[str, Any]:
         "status": graded.status,
         "isolation": graded.level,
         "words": status(graded),
+        "seconds": round(graded.seconds, 3),
         "notes": list(graded.notes),
         "written": _written(graded.notebook, released),
         "exercises": {one.name: {**asdict(one), "comment": comment(one)} for one in graded.exercises},
+        "answers": _answers(graded.notebook, released),
     }
+
+
+def _answers(notebook: NotebookNode, released: NotebookNode) -> dict[str, Any]:
+    """The written answers: none is worth nothing, any other waits for a person."""
+    stubs = {cell.id: cell.source.strip() for cell in released.cells if is_written(cell)}
+    found = {}
+    for cell in notebook.cells:
+        if cell.id in stubs:
+            given = cell.source.strip() not in ("", stubs[cell.id])
+            words = "written: a grader reads it" if given else IN_WORDS["missing"]
+            status: Status = "ok" if given else "missing"
+            found[cell.id] = {"points": None if given else 0.0, "status": status, "comment": words}
+    return found
+
+
+def is_written(cell: NotebookNode) -> bool:
+    """Whether this is the cell of a written answer, which a person marks."""
+    settings = cell.metadata.get("nbgrader", {})
+    return bool(settings.get("grade") and settings.get("solution"))
+
+
+def entries(notebook: NotebookNode) -> dict[str, Any]:
+    """What goes into the gradebook, of the verdict that a notebook carries: exercise or answer -> points, comment."""
+    verdict = notebook.metadata.get(VERDICT, {}).get("verdict", {})
+    return {**verdict.get("exercises", {}), **verdict.get("answers", {})}
 
 
 def _written(notebook: NotebookNode, released: NotebookNode) -> list[str]:
@@ -205,9 +236,8 @@ class RecordVerdict(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader is 
         """Called by nbgrader for each autograded notebook."""
         names = resources["nbgrader"]
         where = (names["notebook"], names["assignment"], names["student"])
-        verdict = nb.metadata.get(VERDICT, {}).get("verdict", {}).get("exercises", {})
         with Gradebook(names["db_url"]) as gradebook:
-            enter(gradebook.find_submission_notebook(*where), verdict)
+            enter(gradebook.find_submission_notebook(*where), entries(nb))
             gradebook.db.commit()
         return nb, resources
 
@@ -220,10 +250,8 @@ def check_gradebook(course: Course, material: Material) -> None:
     """
     slug, directory = material.slug, course.directory(material.slug)
     again = f"Run: nbgrader generate_assignment {slug} --force"
-    if directory.db_url.startswith("sqlite:///"):
-        path = course.root / directory.db_url.removeprefix("sqlite:///").split("?")[0]
-        if not path.exists():
-            raise CourseError(f"There is no gradebook yet ({path}). {again}")
+    if path := absent(directory):
+        raise CourseError(f"There is no gradebook yet ({path}). {again}")
     try:
         with Gradebook(directory.db_url, directory.course_id) as gradebook:
             lessons = [assignment.name for assignment in gradebook.assignments]
@@ -234,8 +262,23 @@ def check_gradebook(course: Course, material: Material) -> None:
     except Exception as error:
         raise CourseError(f"The gradebook cannot be read ({_reason(error)}). Is db_url right?") from None
     wanted = {f"check-{name}": exercise.points for name, exercise in material.key.exercises.items()}
+    wanted |= {cell.id: cell.metadata.nbgrader.points for cell in material.released.cells if is_written(cell)}
     if known != wanted:
         raise CourseError(f"The gradebook's {slug} has other exercises or points than the lesson. {again}")
+
+
+def changes(course: Course, slug: str, marks: Mapping[str, Mark]) -> list[Change]:
+    """What these verdicts would change in the gradebook.
+
+    Raises:
+        CourseError: it cannot be read.
+    """
+    directory = course.directory(slug)
+    try:
+        with Gradebook(directory.db_url, directory.course_id) as gradebook:
+            return gradebook_changes(gradebook, slug, marks)
+    except SQLAlchemyError as error:
+        raise CourseError(f"The gradebook cannot be read ({_reason(error)}). Is db_url right?") from None
 
 
 class _Autograde(Autograde):  # type: ignore[misc]  # nbgrader is untyped
@@ -279,7 +322,7 @@ def record_class(
                     raise CourseError(f"The verdict on {student} is gone from {kept.folder}. Run the command again.")
                 notebook = _with_verdict(graded, material)
                 try:
-                    writer.write(student, notebook, notebook.metadata[VERDICT]["verdict"]["exercises"])
+                    writer.write(student, notebook, entries(notebook))
                 except MissingEntry:
                     unknown.append(student)
                 done()
@@ -322,5 +365,6 @@ def marks(course: Course, slug: str) -> dict[str, dict[str, float]]:
 
 def read_verdict(path: Path) -> dict[str, Any]:
     """The verdict that an autograded notebook carries; empty where it has none."""
-    notebook = nbformat.read(path, as_version=4)
-    return dict(notebook.metadata.get(VERDICT, {}).get("verdict", {}))
+    # Not by nbformat, which takes many times as long to look at all the cells: a class may be large.
+    notebook = json.loads(path.read_bytes())
+    return dict(notebook["metadata"].get(VERDICT, {}).get("verdict", {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -13,6 +14,9 @@ from trainloop.grade import SERIOUS, Graded
 from trainloop.instant import render
 from trainloop.progress import Progress
 from trainloop.verdict import IN_WORDS, Status
+
+if TYPE_CHECKING:
+    from trainloop.gradebook import Change
 
 MOST = 100  # rows of a table, lines of notes, that a person reads
 SLOWEST = 3
@@ -55,6 +59,24 @@ def progress_table(lessons: Sequence[Progress]) -> Table:
         style = {"done": "green", "started": "yellow", "cannot be read": "red"}.get(one.state, "")
         state = f"[{style}]{one.state}" if style else one.state
         table.add_row(one.title, str(one.minutes), f"{one.passed} of {one.checks}", points, state)
+    return table
+
+
+def changes_table(changes: Sequence[Change]) -> Table:
+    """The marks that differ from those in the gradebook, a row each."""
+    table = Table(title="Marks that change", title_justify="left", caption_justify="left")
+    students = len({one.student for one in changes})
+    table.caption = f"{len(changes)} marks of {students} students."
+    if len(changes) > MOST:
+        table.caption += f" The first {MOST} are shown."
+    for column in ("student", "exercise"):
+        table.add_column(column, no_wrap=True)
+    for column in ("in the gradebook", "now"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for one in changes[:MOST]:
+        by_hand = "your mark by hand stays" if one.by_hand else ""
+        table.add_row(one.student, one.exercise, number(one.before), number(one.after), by_hand)
     return table
 
 
@@ -118,6 +140,11 @@ def _names(students: list[str]) -> str:
 def number(points: float) -> str:
     """Points without needless zeros."""
     return f"{points:.2f}".rstrip("0").rstrip(".")
+
+
+def percent(share: float) -> str:
+    """A share of something, in percent."""
+    return f"{100 * share:.0f} %"
 
 
 def notebook_report(graded: Graded) -> str:

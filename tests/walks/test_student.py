@@ -1,0 +1,408 @@
+"""A student's hour: lessons in the real JupyterLab, opened by `trainloop lab`, in a real browser.
+
+Each test is a step that a person takes and looks at what comes. Pictures go to the folder that TRAINLOOP_PICTURES
+names; those called `student-...` are the ones in `docs/images/`, the others are there to be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.pages import open_browser
+from tests.sample_class import filled, reference
+from tests.walks.jupyterlab import Desk, Lab, Notebook, new_page, pictures, take
+from trainloop.course import Course
+from trainloop.lab import START
+from trainloop.lesson import Exercise, read
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+    from tests.walks.jupyterlab import Theme
+
+SPRING = "1.1-what-is-a-training-loop"
+LANDSCAPE = "1.4-visualizing-the-loss-landscape"
+RECAP = "1.6-recap-and-key-takeaways"
+NEURONS = "2.1-from-linear-to-nonlinear"
+THEMES: tuple[Theme, ...] = ("Light", "Dark")
+MOST_LINES = 45  # of the answer to a check; what is more is a wall
+
+
+# -------------------------------------------------------------------------------------------------------- what there is
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    return Desk.set_up(tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture(scope="module")
+def lab(desk: Desk) -> Iterator[Lab]:
+    with desk.lab() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser, lab: Lab) -> Iterator[Page]:
+    with new_page(browser) as page:
+        yield page
+    lab.end_kernels()
+
+
+def exercises(course: Course, slug: str) -> Mapping[str, Exercise]:
+    return read(course.text(slug)).exercises
+
+
+def code(course: Course, slug: str, upto: str) -> Sequence[str]:
+    """The ids of a lesson's code cells, from the first to that with this text."""
+    cells = [cell for cell in course.read("release", slug).cells if cell.cell_type == "code"]
+    last = next(place for place, cell in enumerate(cells) if upto in cell.source)
+    return [cell.id for cell in cells[: last + 1]]
+
+
+def put(desk: Desk, slug: str, answers: Mapping[str, str]) -> str:
+    """Put a notebook with these answers into the working copy, and give its path there."""
+    desk.notebook(slug).write_bytes(filled(desk.course.read("release", slug), answers))
+    return path(slug)
+
+
+def path(slug: str) -> str:
+    return f"{slug}/{slug}.ipynb"
+
+
+def assert_short(output: str) -> None:
+    """What a learner reads is no wall: no frames of Python's, and not many lines."""
+    assert "Traceback" not in output
+    assert output.count("\n") < MOST_LINES, output
+
+
+# ---------------------------------------------------------------------------------------------------------- the figures
+
+
+@pytest.fixture(scope="module")
+def spring(browser: Browser, lab: Lab, desk: Desk) -> Iterator[Notebook]:
+    """Lesson 1.1, run up to its first figure."""
+    with new_page(browser) as page:
+        notebook = lab.open(page, path(SPRING))
+        notebook.run_all(code(desk.course, SPRING, "explore(draw"))
+        yield notebook
+    lab.end_kernels()
+
+
+FIRST_FIGURE = "Ten measured points on a rising line"
+REDRAWN = """([alt, before]) =>
+  [...document.images].some(one => one.alt.startsWith(alt) && one.complete && one.naturalWidth && one.src !== before)"""
+
+
+def figure_of(notebook: Notebook, alt: str) -> Locator:
+    """A figure as a screen reader finds it: an image with this name."""
+    return notebook.panel.get_by_role("img", name=re.compile(f"^{re.escape(alt)}"))
+
+
+def test_a_figure_is_seen_in_both_themes_and_spoken(spring: Notebook, album: Path) -> None:
+    figure = figure_of(spring, FIRST_FIGURE)
+    figure.scroll_into_view_if_needed()
+    for theme in THEMES:
+        spring.theme(theme)
+        assert figure.is_visible() and figure.evaluate("picture => picture.naturalWidth") > 500
+        take(spring.page, album, f"look-figure-{theme.lower()}")
+    spring.theme("Light")
+
+
+def test_a_slider_redraws_the_figure_by_keyboard_and_by_mouse(spring: Notebook, album: Path) -> None:
+    handle, value = spring.panel.get_by_role("slider"), spring.panel.locator(".widget-readout")
+    assert value.inner_text() == "0.60"
+
+    def redrawn(before: str | None) -> None:
+        spring.page.wait_for_function(REDRAWN, arg=[FIRST_FIGURE, before])
+
+    before = figure_of(spring, FIRST_FIGURE).get_attribute("src")
+    handle.press("ArrowRight")
+    redrawn(before)
+    assert value.inner_text() == "0.62"
+
+    before = figure_of(spring, FIRST_FIGURE).get_attribute("src")
+    box = spring.panel.locator(".noUi-target").bounding_box()
+    assert box is not None
+    handle.hover()
+    spring.page.mouse.down()
+    spring.page.mouse.move(box["x"] + 0.75 * box["width"], box["y"], steps=5)
+    spring.page.mouse.up()
+    redrawn(before)
+    assert 1.4 < float(value.inner_text()) < 1.6
+    take(spring.page, album, "student-slider")
+
+
+def test_an_animation_plays(page: Page, lab: Lab, desk: Desk, album: Path) -> None:
+    notebook = lab.open(page, path(LANDSCAPE))
+    *before, last = code(desk.course, LANDSCAPE, "animate(ravine_at")
+    notebook.run_all(before)
+    notebook.run(last)
+    cell = notebook.cell(last)
+    label, play = cell.locator(".controls span"), cell.get_by_role("button", name="Play or pause the animation")
+    assert label.inner_text() == "0"
+    first = figure_of(notebook, "A narrow ravine").get_attribute("src")
+    play.click()
+    page.wait_for_function(REDRAWN, arg=["A narrow ravine", first])
+    cell.get_by_role("slider", name="Frame of the animation").press("End")
+    assert label.inner_text() == "20"
+    figure_of(notebook, "A narrow ravine").scroll_into_view_if_needed()
+    take(page, album, "look-animation")
+
+
+# ----------------------------------------------------------------------------------------------------------- the checks
+
+
+@pytest.fixture(scope="module")
+def neurons(browser: Browser, lab: Lab, desk: Desk) -> Iterator[Notebook]:
+    """Lesson 2.1, of which the imports have been run."""
+    with new_page(browser) as page:
+        notebook = lab.open(page, path(NEURONS))
+        notebook.run(code(desk.course, NEURONS, "import torch")[0])
+        yield notebook
+    lab.end_kernels()
+
+
+def test_a_check_before_its_exercise_says_what_to_run(neurons: Notebook) -> None:
+    said = neurons.run("check-activations")
+    assert "`relu` is not defined. Run the cell of this exercise, then this one." in said
+    assert_short(said)
+
+
+def test_an_untouched_exercise_says_so(neurons: Notebook) -> None:
+    neurons.run("activations")
+    said = neurons.run("check-activations")
+    assert "Not started yet" in said
+    assert_short(said)
+
+
+def test_a_mistake_is_named_and_mended(neurons: Notebook, desk: Desk, album: Path) -> None:
+    exercise = exercises(desk.course, NEURONS)["activations"]
+    wrong = exercise.mistakes[0]
+    neurons.write("activations", wrong.code())
+    assert neurons.run("activations") == ""
+    said = neurons.run("check-activations")
+    assert wrong.docstring() in flat(said)
+    assert "  FAIL  relu" in said and "  ok    sigmoid" in said, "told in words, not by colour"
+    assert_short(said)
+    for theme in THEMES:
+        neurons.theme(theme)
+        neurons.show("check-activations")
+        take(neurons.page, album, "student-mistake" if theme == "Light" else "look-mistake-dark")
+    neurons.theme("Light")
+
+    editor = neurons.cell("activations").locator(".cm-content")
+    editor.get_by_text("x.abs()").click()
+    for key in ("End", "Shift+Home"):
+        neurons.page.keyboard.press(key)
+    neurons.page.keyboard.type("return x.clamp(min=0)")
+    assert neurons.source("activations") == wrong.code().replace("x.abs()", "x.clamp(min=0)")
+    neurons.run("activations")
+    said = neurons.run("check-activations")
+    assert "All checks of `activations` passed." in said and "FAIL" not in said
+    neurons.show("check-activations")
+    take(neurons.page, album, "look-mended")
+
+
+def test_hints_come_when_they_are_asked_for(neurons: Notebook, desk: Desk, album: Path) -> None:
+    hints = exercises(desk.course, NEURONS)["activations"].hints
+    neurons.write("activations", exercises(desk.course, NEURONS)["activations"].mistakes[0].code())
+    neurons.run("activations")
+    assert f'Stuck? hint("activations") has {len(hints)} hints.' in neurons.run("check-activations")
+    list_cell = neurons.ask("check-activations", 'hint("activations")')
+    listed, first = neurons.output(list_cell), neurons.output(neurons.ask(list_cell, 'hint("activations", 1)'))
+    title, text = next(iter(hints.items()))
+    assert all(title in listed for title in hints) and text not in flat(listed)
+    assert title in first and text in flat(first)
+    take(neurons.page, album, "student-hint")
+
+
+def test_cells_run_twice_and_checks_in_reverse_say_the_same(neurons: Notebook, desk: Desk) -> None:
+    names = [*exercises(desk.course, NEURONS)]
+    for name in names:
+        neurons.write(name, reference(exercises(desk.course, NEURONS))[name])
+    for name in [*names, *names]:
+        neurons.run(name)
+    first = {name: neurons.run(f"check-{name}") for name in reversed(names)}
+    again = {name: neurons.run(f"check-{name}") for name in names}
+    assert first == again
+    assert all(f"All checks of `{name}` passed." in said for name, said in first.items())
+
+
+def flat(text: str) -> str:
+    """Text without the line ends that it was wrapped at."""
+    return " ".join(text.split())
+
+
+# ------------------------------------------------------------------------------------------------------------- stopping
+
+ENDLESS = """\
+def relu(x):
+    n = 0
+    while n >= 0:
+        n += 1
+    return x
+
+
+def sigmoid(x):
+    return x
+
+
+def tanh(x):
+    return x
+"""
+
+
+def test_an_endless_loop_is_stopped_and_named(neurons: Notebook, album: Path) -> None:
+    neurons.write("activations", ENDLESS)
+    neurons.run("activations")
+    check = neurons.start("check-activations")
+    check.locator(".jp-InputPrompt", has_text="[*]").wait_for()
+    neurons.interrupt()
+    said = neurons.finished("check-activations")
+    assert "Stopped during the check" in said and re.search(
+        r"in line \d of your cell: `(while n >= 0:|n \+= 1)`", flat(said)
+    )
+    assert_short(said)
+    neurons.show("check-activations")
+    take(neurons.page, album, "student-stopped")
+    neurons.write("activations", ENDLESS.replace(">= 0", "< 0"))
+    neurons.run("activations")
+    assert "FAIL" in neurons.run("check-activations"), "the kernel goes on"
+
+
+# -------------------------------------------------------------------------------------------- the notebook from the top
+
+
+def test_a_solved_lesson_runs_from_the_top_and_validates(page: Page, lab: Lab, desk: Desk, album: Path) -> None:
+    solved = reference(exercises(desk.course, SPRING))
+    notebook = lab.open(page, put(desk, SPRING, solved))
+    notebook.restart_and_run_all()
+    for name in solved:
+        assert f"All checks of `{name}` passed." in notebook.output(f"check-{name}")
+    answer = notebook.validate()
+    assert "Success! Your notebook passes all the tests." in answer.inner_text()
+    take(page, album, "look-validate-passed")
+
+
+def test_validate_agrees_with_a_failed_check_and_says_why(page: Page, lab: Lab, desk: Desk, album: Path) -> None:
+    known = exercises(desk.course, SPRING)
+    wrong = known["mse"].mistakes[0]
+    notebook = lab.open(page, put(desk, SPRING, {**reference(known), "mse": wrong.code()}))
+    answer = notebook.validate()
+    assert answer.inner_text().count("The following cell failed") == 1
+    assert wrong.docstring() in flat(answer.inner_text())
+    assert_short(answer.locator("pre").last.inner_text())
+    take(page, album, "student-validate")
+
+
+def test_of_nbgrader_there_is_what_a_student_can_use(neurons: Notebook) -> None:
+    assert neurons.validate_button.is_visible()
+    assert neurons.page.get_by_role("menuitem", name="Nbgrader").count() == 0
+    assert neurons.page.get_by_role("tab", name="Create Assignment").count() == 0
+
+
+# ------------------------------------------------------------------------------------------------------------- the quiz
+
+
+def test_a_quiz_explains_the_option_that_was_chosen(page: Page, lab: Lab, desk: Desk, album: Path) -> None:
+    quiz = exercises(desk.course, RECAP)["quiz"]
+    right = dict(quiz.letters)
+    wrong = {name: next(letter for letter in "ABCD" if letter != right[name]) for name in ("q1", "q4")}
+    notebook = lab.open(page, path(RECAP))
+    notebook.run(code(desk.course, RECAP, "import torch")[0])
+
+    def answer(letters: Mapping[str, str]) -> str:
+        notebook.write("quiz", "\n".join(f'{name} = "{letter}"' for name, letter in letters.items()))
+        notebook.run("quiz")
+        return notebook.run("check-quiz")
+
+    said = answer(right | wrong)
+    assert f"{len(right) - len(wrong)} of {len(right)} checks of `quiz` passed." in said
+    for name, letter in wrong.items():
+        assert quiz.options[name][letter] in flat(said)
+    assert_short(said)
+    notebook.show("check-quiz")
+    take(page, album, "look-quiz")
+    assert "All checks of `quiz` passed." in answer(right)
+
+
+# ---------------------------------------------------------------------------------------------------------- coming back
+
+
+def test_what_was_done_is_there_after_a_break(browser: Browser, tmp_path: Path) -> None:
+    desk = Desk.set_up(tmp_path, "1.1")
+    answer = reference(exercises(desk.course, SPRING))["mse"]
+    with desk.lab() as lab, new_page(browser) as page:
+        notebook = lab.open(page, path(SPRING))
+        notebook.run_all(code(desk.course, SPRING, "explore(draw"))
+        notebook.write("mse", answer)
+        notebook.run("mse")
+        said = notebook.run("check-mse")
+        notebook.save()
+    with desk.lab() as lab, new_page(browser) as page:
+        assert not {"New", "newer"} & set(lab.said.split()), "nothing was handed out"
+        page.goto(f"{lab.url}lab?token={lab.token}")  # the layout of last time, not a chosen file
+        notebook = Notebook(page)
+        notebook.wait_until_idle()
+        assert notebook.source("mse") == answer
+        notebook.show("check-mse")
+        assert notebook.output("check-mse") == said
+        notebook.show(code(desk.course, SPRING, "explore(draw")[-1])
+        assert figure_of(notebook, FIRST_FIGURE).evaluate("picture => picture.naturalWidth") > 500
+
+
+def test_a_newer_version_of_the_course_leaves_work_alone(browser: Browser, tmp_path: Path, album: Path) -> None:
+    desk = Desk.set_up(tmp_path)
+    released = desk.course.root / "release"
+    shutil.move(released / RECAP, tmp_path / RECAP)  # a lesson that comes later
+    with desk.lab() as lab, new_page(browser) as page:
+        assert "6 lessons put into" in flat(lab.said)
+        notebook = lab.open(page, path(SPRING))
+        notebook.write("mse", "def mse(w, x, y):\n    return 0  # my answer")
+        notebook.save()
+    mine = desk.notebook(SPRING).read_bytes()
+
+    shutil.move(tmp_path / RECAP, released / RECAP)
+    for slug in (SPRING, LANDSCAPE):
+        change(released / slug / f"{slug}.ipynb")
+    with desk.lab() as lab, new_page(browser) as page:
+        said = flat(lab.said)
+        assert "New lesson: 1.6" in said and "a lesson that you had not changed: 1.4" in said
+        assert "There is a newer version of a lesson that you work on: 1.1" in said
+        assert desk.notebook(SPRING).read_bytes() == mine
+        page.goto(lab.address(START))
+        news = page.locator(".jp-MarkdownViewer").get_by_text("A lesson that you work on has a newer version: 1.1")
+        news.wait_for()
+        take(page, album, "student-newer")
+        assert "my answer" in lab.open(page, path(SPRING)).source("mse")
+        for newer in (f"{SPRING}-new/{SPRING}.ipynb", path(LANDSCAPE)):
+            lab.open(page, newer).panel.get_by_role("paragraph").filter(has_text=NEWS).wait_for()
+
+
+NEWS = "This version is newer."
+
+
+def change(notebook: Path) -> None:
+    """A newer version of a released notebook."""
+    text = json.loads(notebook.read_text(encoding="utf-8"))
+    text["cells"][1]["source"] += [f"\n\n{NEWS}"]
+    notebook.write_text(json.dumps(text), encoding="utf-8")
