@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from trainloop import lab
 
@@ -403,3 +405,15 @@ def remove(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
+
+
+def test_a_kernel_loads_torch_by_itself_and_leaves_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONSTARTUP", str(lab.CONFIG / "startup.py"))
+    names = "sorted(name for name in ('importlib', 'sys', 'threading', 'torch') if name in globals())"
+    wait = "import sys, time\nfor _ in range(1200):\n    time.sleep(0.1 * ('torch' not in sys.modules))"
+    cells = [new_code_cell(source) for source in (f"print({names})", f"{wait}\nprint('torch' in sys.modules)")]
+    notebook = new_notebook(cells=cells)
+    NotebookClient(
+        notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    assert [cell.outputs[0].text for cell in notebook.cells] == ["[]\n", "True\n"]

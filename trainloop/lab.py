@@ -115,6 +115,7 @@ def launch(folder: Path, lesson: str | None = None, browser: bool = True, option
     arguments = _arguments(folder, lesson, browser, options)
     # Of nbgrader, a learner has use for Validate alone. `jupyter lab` by itself still shows all of it.
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [str(CONFIG), os.getenv("JUPYTER_CONFIG_PATH")]))
+    os.environ.setdefault("PYTHONSTARTUP", str(CONFIG / "startup.py"))  # a learner's own stays
     # Imported here, because it takes a second that no other command needs.
     from jupyterlab.labapp import LabApp
 
