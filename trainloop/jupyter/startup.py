@@ -1,4 +1,4 @@
-"""What each kernel of `trainloop lab` runs first: torch takes seconds to load, and does so while the learner still reads.
+"""What each kernel of `trainloop lab` runs first: torch takes seconds to load, so it begins while the learner reads.
 
 Kernels find this file by the variable PYTHONSTARTUP. It runs among the learner's own names, and leaves none. Only torch
 is loaded: it imports nothing that imports it, so no cell that is run meanwhile can wait in a circle.
