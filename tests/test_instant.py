@@ -95,7 +95,7 @@ def printed(notebook: NotebookNode, name: str) -> tuple[str, str]:
         (
             "hints",
             [
-                'What do you say? hint("double", 1) shows the first.',
+                'Which of these would you say? hint("double", 1) shows the first.',
                 "  1  I do not know how to begin",
                 "  2  It squares",
             ],

@@ -99,7 +99,7 @@ def _hint(key: Key, exercise: str, number: int | None) -> str:
     hints = known[exercise]
     if number is None:
         titles = [f"  {place}  {title}" for place, (title, _) in enumerate(hints, start=1)]
-        return "\n".join([f'What do you say? hint("{exercise}", 1) shows the first.', *titles])
+        return "\n".join([f'Which of these would you say? hint("{exercise}", 1) shows the first.', *titles])
     if not isinstance(number, int) or not 1 <= number <= len(hints):
         return f"`{exercise}` has hints 1 to {len(hints)}."
     title, text = hints[number - 1]
