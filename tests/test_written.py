@@ -109,7 +109,9 @@ def without_anything(notebook: NotebookNode) -> None:
 
 def twice(notebook: NotebookNode) -> None:
     place = next(place for place, cell in enumerate(notebook.cells) if cell.id == "why")
-    notebook.cells.insert(place + 1, {**copy.deepcopy(notebook.cells[place]), "source": STUB})
+    below = copy.deepcopy(notebook.cells[place])
+    below.source = STUB
+    notebook.cells.insert(place + 1, below)
 
 
 @pytest.mark.parametrize("habit", [nothing, without_metadata, without_anything, twice])

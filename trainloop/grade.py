@@ -150,8 +150,9 @@ def run_name(material: Material, steps: Sequence[Step], limits: Limits, level: L
 
 
 def _remember(name: str, results: Mapping[str, StepResult]) -> Json | None:
-    """What the steps came to, under a run's name. The outputs of code cells stand in the notebook, beside it."""
-    steps = {step: {**asdict(result), "outputs": []} for step, result in results.items()}
+    """What the steps came to, under a run's name. The outputs of code cells stand in the notebook, beside it; how long
+    each took decides about nothing."""
+    steps = {step: {**asdict(result), "outputs": [], "seconds": 0.0} for step, result in results.items()}
     return {"name": name, "steps": steps} if len(json.dumps(steps)) <= RUN_BYTES else None
 
 

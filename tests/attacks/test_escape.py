@@ -238,7 +238,7 @@ def test_a_late_writer_finds_nothing_to_write_to(referee: Referee, tmp_path: Pat
     time.sleep(LATE)
     assert "wait and see" in text
     assert {path: path.read_bytes() for path in before} == before
-    assert len(before) == 4 and sorted(kept.iterdir()) == sorted(path for path in before if path.parent == kept)
+    assert len(before) == 6 and sorted(kept.iterdir()) == sorted(path for path in before if path.parent == kept)
 
 
 def test_no_submission_changes_the_next(referee: Referee, tmp_path: Path) -> None:
