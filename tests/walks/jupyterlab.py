@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -129,6 +130,13 @@ class Lab:
         """End all kernels, so that the next notebook has the machine to itself."""
         for kernel in json.loads(self._ask("api/kernels")):
             self._ask(f"api/kernels/{kernel['id']}", "DELETE")
+
+    def wait_for_kernels(self) -> None:
+        """Wait until a kernel has started: a server that is stopped while one starts does not end."""
+        end = time.monotonic() + PATIENCE
+        while [kernel["execution_state"] for kernel in json.loads(self._ask("api/kernels"))] != ["idle"]:
+            assert time.monotonic() < end, "no kernel has started"
+            time.sleep(0.2)
 
     def _ask(self, path: str, method: str = "GET") -> str:
         request = urllib.request.Request(
