@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.sample_class import Student, dump, students
-from trainloop import instant
+from trainloop import instant, needs
 from trainloop.box import Step
 from trainloop.course import CONFIG_NAME, Course
 from trainloop.demo import set_up
@@ -41,7 +41,6 @@ from trainloop.instant import KEY_VARIABLE, ChecksFailed
 from trainloop.isolation import children, usage
 from trainloop.key import VISIBLE_NAME
 from trainloop.lesson import Exercise, read
-from trainloop.needs import plan
 from trainloop.record import marks
 
 BOUND_MS = 50.0  # of an instant check, beyond the learner's own computing
@@ -269,7 +268,7 @@ def _computed(released: NotebookNode, exercise: Exercise, answer: str) -> dict[s
     ]
     seen: dict[str, Callable[[], object]] = {}
     names: dict[str, object] = {"__name__": "__main__"}
-    for step in plan(steps, {exercise.name}):
+    for step in needs.plan(steps, {exercise.name}):
         if step.kind == "check":
             names["check"] = lambda _, observations: seen.update(observations)
         with contextlib.redirect_stdout(io.StringIO()):
