@@ -18,9 +18,11 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import nbformat
@@ -65,14 +67,18 @@ class Built:
     files: dict[Path, str]
 
 
-def build(lesson: Lesson, box: Box) -> Built:
+def build(lesson: Lesson, *boxes: Box) -> Built:
     """Make all products of one lesson, in memory.
+
+    Args:
+        lesson: as read from its text.
+        boxes: at least one; each runs an answer at a time, all of them beside each other.
 
     Raises:
         LessonError: a check of this page's docstring fails, at the line that is at fault.
     """
     source = source_notebook(lesson)
-    key = make_key(lesson, box)
+    key = make_key(lesson, boxes)
     visible = key.visible().dump()
     released = release_notebook(lesson.slug, source)
     refuse_leaks(lesson, released, visible)
@@ -307,14 +313,15 @@ def _solution_lines(exercise: Exercise) -> Iterator[str]:
 # --------------------------------------------------------------------------------------------------------------- key
 
 
-def make_key(lesson: Lesson, box: Box) -> Key:
+def make_key(lesson: Lesson, boxes: Sequence[Box]) -> Key:
     """Run the reference and every mistake through the check cells; refuse what is not told apart."""
     ruled, given = _judges(lesson)
-    runner = _Runner(lesson, box, given)
+    runner = _Runner(lesson, boxes, given)
     reference = runner.observe({})
     for exercise in lesson.exercises.values():
         for check in exercise.checks:
             _refuse_bad_reference(lesson, check.line, check.title, reference[exercise.name].get(check.title))
+    runner.try_all()
     exercises = {
         name: _exercise_key(runner, exercise, ruled.get(name, {}), reference[name])
         for name, exercise in lesson.exercises.items()
@@ -327,15 +334,32 @@ def make_key(lesson: Lesson, box: Box) -> Key:
 class _Runner:
     """Runs the lesson with some exercise cells replaced, and gives what the checks saw."""
 
-    def __init__(self, lesson: Lesson, box: Box, given: dict[str, Json]) -> None:
-        self.lesson, self.box, self.given = lesson, box, given
-        self.done: dict[tuple[str, str], dict[str, dict[str, Json]]] = {}
+    def __init__(self, lesson: Lesson, boxes: Sequence[Box], given: dict[str, Json]) -> None:
+        self.lesson, self.given = lesson, given
+        self.free: SimpleQueue[Box] = SimpleQueue()
+        for box in boxes:
+            self.free.put(box)
+        self.boxes = len(boxes)
+        self.seen: dict[tuple[str, str], dict[str, Json]] = {}
 
-    def try_answer(self, exercise: str, answer: str) -> dict[str, Json]:
-        """What the checks of one exercise see when its cell is replaced by `answer`, by title. Each is run once."""
-        if (exercise, answer) not in self.done:
-            self.done[exercise, answer] = self.observe({exercise: answer}, only=exercise)
-        return self.done[exercise, answer][exercise]
+    def try_all(self) -> None:
+        """Run every mistake and every alternative of the lesson, as many at a time as there are boxes."""
+        answers = [
+            (exercise.name, cell.code())
+            for exercise in self.lesson.exercises.values()
+            for cell in (*exercise.mistakes, *exercise.alternatives)
+        ]
+        with ThreadPoolExecutor(self.boxes) as pool:
+            tried = [(answer, pool.submit(self.observe, {answer[0]: answer[1]}, answer[0])) for answer in answers]
+            try:
+                self.seen = {answer: future.result()[answer[0]] for answer, future in tried}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def tried(self, exercise: str, answer: str) -> dict[str, Json]:
+        """What the checks of one exercise saw when its cell was replaced by `answer`, by title."""
+        return self.seen[exercise, answer]
 
     def observe(self, answers: dict[str, str], only: str = "") -> dict[str, dict[str, Json]]:
         """Observations by exercise and title. `answers` replaces exercise cells; only exercise `only` is checked."""
@@ -348,7 +372,11 @@ class _Runner:
                 checks = self.lesson.exercises[cell.exercise].checks
                 steps += check_steps(name, visible_part(cell.source), cell.source, checks)
         always = {step.id for step in steps if step.id.startswith("exercise-")}
-        results = self.box.run(Job(tuple(plan(steps, always)), self.given))
+        box = self.free.get()
+        try:
+            results = box.run(Job(tuple(plan(steps, always)), self.given))
+        finally:
+            self.free.put(box)
         seen: dict[str, dict[str, Json]] = {name: {} for name in self.lesson.exercises}
         for result in results.values():
             for name, observations in result.checks.items():
@@ -399,7 +427,7 @@ def _exercise_key(
     runner: _Runner, exercise: Exercise, ruled: dict[str, Json], expected: dict[str, Json]
 ) -> ExerciseKey:
     """The key of one exercise. Each mistake is shown only where it breaks the check's rule."""
-    seen = [runner.try_answer(exercise.name, m.code()) for m in exercise.mistakes]
+    seen = [runner.tried(exercise.name, m.code()) for m in exercise.mistakes]
     checks = []
     for check in exercise.checks:
         rule = ruled.get(check.title, rules.option() if exercise.options else rules.close())
@@ -439,14 +467,14 @@ def _refuse_weak_checks(lesson: Lesson, key: Key, runner: _Runner) -> None:
         for index, mistake in enumerate(exercise.mistakes):
             _refuse_unnamed(lesson, part, mistake, index, runner)
         for alternative in exercise.alternatives:
-            result = judge(part, runner.try_answer(name, alternative.code()))
+            result = judge(part, runner.tried(name, alternative.code()))
             if result.points != part.points:
                 told = f"this right answer loses points: {_first_failure(result)}"
                 raise LessonError(lesson.path, alternative.line, told)
 
 
 def _refuse_unnamed(lesson: Lesson, part: ExerciseKey, mistake: Cell, index: int, runner: _Runner) -> None:
-    result = judge(part, runner.try_answer(part.name, mistake.code()))
+    result = judge(part, runner.tried(part.name, mistake.code()))
     failed = [check for check in result.checks if check.status != "ok"]
     if not failed:
         raise LessonError(lesson.path, mistake.line, "this mistake passes every check")

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -102,6 +102,9 @@ def _slugs(course: Course, names: Sequence[str] | None) -> list[str]:
 def build(
     lessons: Lessons = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if anything is out of date.")] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-n", min=1, help="Answers run at the same time (default: the cores).")
+    ] = None,
 ) -> None:
     """Make source/, release/ and solutions/ from the lesson texts in notebooks/."""
     with _plain_errors():
@@ -120,9 +123,11 @@ def build(
         if refused:
             raise typer.Exit(1)
         drifted = False
-        with Box() as box, _progress("Building", len(texts)) as advance:
+        with ExitStack() as stack:
+            boxes = [stack.enter_context(Box()) for _ in range(workers or os.cpu_count() or 1)]
+            advance = stack.enter_context(_progress("Building", len(texts)))
             for lesson in texts:
-                built = build_lesson(lesson, box)
+                built = build_lesson(lesson, *boxes)
                 changed = differences(built, course.root) if check else write(built, course.root)
                 advance("")
                 for path in changed:
