@@ -28,6 +28,9 @@ c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "trainlo
 c.ZipCollectApp.extractor_plugin = "trainloop.collect.Extractor"
 c.ZipCollectApp.collector_plugin = "trainloop.collect.Collector"
 
+# A name with a comma stays in its column.
+c.ExportApp.plugin_class = "trainloop.export.CsvExporter"
+
 # Students' text and output must be inert in feedback and in the formgrader.
 c.HTMLExporter.preprocessors = ["trainloop.feedback.SanitizeStudents"]
 c.HTMLExporter.filters = {"markdown2html": "trainloop.feedback.safe_markdown"}

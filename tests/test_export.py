@@ -478,6 +478,25 @@ def test_nbgraders_command_writes_the_same(course: Course, system: System) -> No
     assert (course.root / "theirs.csv").read_bytes() == ours.read_bytes()
 
 
+def test_nbgraders_own_file_keeps_every_name_in_its_column(course: Course) -> None:
+    plain = ("--student=['al', 'nobody']",)  # nbgrader's own exporter writes these as they should be
+    theirs = nbgrader(course, "export", "--exporter=nbgrader.plugins.CsvExportPlugin", "--to=theirs.csv", *plain)
+    ours = nbgrader(course, "export", "--to=ours.csv", *plain)
+    assert theirs.returncode == ours.returncode == 0, theirs.stderr + ours.stderr
+    assert (course.root / "ours.csv").read_bytes() == (course.root / "theirs.csv").read_bytes()
+
+    assert nbgrader(course, "export", f"--assignment=['{SLUG}']").returncode == 0
+    rows = {row["student_id"]: row for row in records(course.root / "grades.csv")}
+    assert {name: float(row["score"]) for name, row in rows.items()} == {
+        **{"al": 10, "bob": 7.125, "lee": 0, "eve": 3, "nl": 5, "लवलेसऐडा-106": 6, "nobody": 0},
+    }
+    assert {row["max_score"] for row in rows.values()} == {"10.0"}
+    assert (rows["bob"]["first_name"], rows["bob"]["last_name"]) == ("Bob", QUOTED)
+    assert (rows["lee"]["first_name"], rows["lee"]["last_name"], rows["nl"]["first_name"]) == ("小龍", "李", BROKEN)
+    assert rows["eve"]["last_name"] == "'@SUM(1+1)", "no formula"
+    assert (rows["nobody"]["timestamp"], rows["लवलेसऐडा-106"]["email"]) == ("", "")
+
+
 def test_nbgraders_command_for_some_students(course: Course) -> None:
     (course.root / "submitted" / "bob" / SLUG).mkdir(parents=True)
     exporter = "--exporter=trainloop.export.MoodleExporter"

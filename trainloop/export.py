@@ -1,8 +1,9 @@
 """Export: marks in nbgrader's gradebook -> the file that Canvas or Moodle imports.
 
-`trainloop export 2.1 --to canvas.csv --for canvas --roster FILE`, or nbgrader's own command with one of the two
-plugins here: `nbgrader export --exporter=trainloop.export.CanvasExporter --to=canvas.csv`. A mark is nbgrader's: the
-sum of what checks and people gave, less the late penalty, to two decimals as students read it.
+`trainloop export 2.1 --to canvas.csv --for canvas --roster FILE`, or nbgrader's own command with one of two plugins
+here: `nbgrader export --exporter=trainloop.export.CanvasExporter --to=canvas.csv`. A mark is nbgrader's: the
+sum of what checks and people gave, less the late penalty, to two decimals as students read it. A third plugin,
+`CsvExporter`, stands in for nbgrader's own file with a row a student and lesson.
 
 With a **roster**, the file that the system itself exported, our column is filled in, and the system knows every row:
 
@@ -32,12 +33,13 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Assignment, Gradebook, MissingEntry
+from nbgrader.api import Student as DbStudent
 from nbgrader.plugins import ExportPlugin
 from traitlets import Float, Unicode
 
@@ -54,6 +56,10 @@ CANVAS_PERSON = (
 )  # fmt: skip
 EXCUSED = "EX"  # Canvas's word for it
 CANVAS_NEW = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
+CSV = (
+    "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email",
+    "raw_score", "late_submission_penalty", "score", "max_score",
+)  # fmt: skip  # nbgrader's columns
 MOODLE_NEW = ["Username", "Email address", "First name", "Last name"]
 
 
@@ -272,6 +278,41 @@ class MoodleExporter(_Exporter):
     """What Moodle imports as grades: a grading worksheet, or a file for its gradebook."""
 
     system = "moodle"
+
+
+class CsvExporter(ExportPlugin):  # type: ignore[misc]  # nbgrader is untyped
+    """nbgrader's own file, `grades.csv`, so written that a name with commas or quotes stays in its column."""
+
+    def export(self, gradebook: Gradebook) -> None:
+        """Called by nbgrader."""
+        to = Path(self.to or "grades.csv")
+        students = [one for one in gradebook.students if not self.student or one.id in map(str, self.student)]
+        assignments = [
+            one for one in gradebook.assignments if not self.assignment or one.name in map(str, self.assignment)
+        ]
+        self.log.info("Exporting grades to %s", to)
+        sheet = Sheet([list(CSV), *(row for one in assignments for row in _csv_rows(gradebook, one, students))])
+        sheet.newline = "\n"
+        try:
+            sheet.write(to)
+        except ExportError as error:
+            self.parent.fail("%s", error)
+
+
+def _csv_rows(gradebook: Gradebook, assignment: Assignment, students: Sequence[DbStudent]) -> Iterator[list[str]]:
+    """A row a student; who has no submission has no points."""
+    submitted = {one.student_id: one for one in gradebook.assignment_submissions(assignment.name)}
+    for student in students:
+        person = (student.id, student.last_name, student.first_name, student.email)
+        one = submitted.get(student.id)
+        raw, penalty = (one.score, one.late_submission_penalty) if one else (0.0, 0.0)
+        points = (raw, penalty, max(0.0, raw - (penalty or 0.0)), assignment.max_score)
+        cells = (assignment.name, assignment.duedate, one.timestamp if one else None)
+        yield [*map(_text, cells), *(_inert(_text(cell)) for cell in person), *map(_text, points)]
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 # --------------------------------------------------------------------------------------------------------------- Canvas
