@@ -21,7 +21,7 @@ import typer
 from rich.table import Table
 
 from benchmarks import CORES, console
-from tests.pages import open_browser
+from tests.browser import open_browser
 from tests.walks.jupyterlab import Desk, Notebook, new_page
 from trainloop.lab import START
 

@@ -1,4 +1,4 @@
-"""What the tests of grading share: a copy of the course to work in, its lessons, one box, one grader."""
+"""What the tests of grading share: a copy of the course to work in, its lessons, one box, one grader; and a browser."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import sample_class
+from tests.browser import open_browser
 from trainloop.box import Box
 from trainloop.course import CONFIG_NAME, Course
 from trainloop.grade import Graded, Material, grade
 from trainloop.intake import rebuild
 from trainloop.lesson import Lesson, read
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("notebooks", "source", "release", "solutions")
@@ -52,6 +57,13 @@ def shared_box() -> Iterator[Box]:
     """One box for all tests that grade."""
     with Box() as box:
         yield box
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium for the tests of a module, which are skipped where there is none."""
+    with open_browser() as opened:
+        yield opened
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the tests of pages share: a small class that nbgrader graded, and a real browser to look at its pages."""
+"""What the tests of pages share: a small class that nbgrader graded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import nbformat
-import pytest
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
@@ -27,12 +25,8 @@ from trainloop.demo import set_up
 from trainloop.record import read_verdict
 from trainloop.values import Json
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
 SCRIPTS = Path(sys.executable).parent
 SECONDS = 300  # for a command, on a busy machine
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclass(frozen=True)
@@ -109,20 +103,3 @@ class Class:
 def environment() -> dict[str, str]:
     """What a command of the installed environment needs."""
     return {**os.environ, "PATH": os.pathsep.join([str(SCRIPTS), os.environ["PATH"]])}
-
-
-@contextmanager
-def open_browser() -> Iterator[Browser]:
-    """A headless Chromium. The test is skipped, with the reason, where there is none."""
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="There is no playwright; install the dependency group `browser`."
-    )
-    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if path is None:
-        pytest.skip(f"There is no browser: none of {', '.join(CHROMIUM)} is installed.")
-    # Chromium's own sandbox does not run as root, and the pages are ours.
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*quiet, "--disable-component-update"])
-        yield browser
-        browser.close()

@@ -6,7 +6,6 @@ import html
 import os
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lessons import SLUG
-from tests.pages import Class, open_browser
+from tests.pages import Class
 from tests.test_cli import refused, trainloop, words
 from tests.test_feedback import Outline, answered, luminance
 from trainloop.class_report import (
@@ -101,12 +100,6 @@ def anonymous(graded: Class, results: ClassResults) -> Report:
 @pytest.fixture(scope="module")
 def written(graded: Class, anonymous: Report, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_report(anonymous, tmp_path_factory.mktemp("written"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
 
 
 def said(source: str) -> str:

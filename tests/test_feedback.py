@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbgrader.utils import parse_utc
 
 from tests.lessons import SLUG
-from tests.pages import Class, open_browser
+from tests.pages import Class
 from trainloop.course import CONFIG_NAME
 from trainloop.feedback import MAX_CELLS, MAX_SHOWN, TEMPLATES, SanitizeStudents, plain, plain_outputs, safe_markdown
 from trainloop.verdict import IN_WORDS
@@ -88,12 +87,6 @@ def fail(one: Class, student: str) -> None:
     one.rewrite(student, notebook)
     with one.gradebook() as gradebook:
         gradebook.find_grade("check-relu", SLUG, SLUG, student).auto_score = 0.0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
 
 
 def page(one: Class, student: str) -> str:

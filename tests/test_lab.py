@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
+from tests.servers import serving
 from trainloop import lab
 
 LESSON = "2.1-tensors"
@@ -348,57 +346,17 @@ def test_jupyterlab_serves_the_working_copy_and_ends_on_an_interrupt(release: Pa
     home = work.parent
     code = "import sys; from pathlib import Path; from trainloop import lab; "
     code += f"sys.exit(lab.launch(Path({str(work)!r}), '2.1', browser=False, options=['--port=0']))"
-    log = home / "log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=os.environ | {"HOME": str(home), "JUPYTER_RUNTIME_DIR": str(home / "runtime")},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        info = wait_for_server(home / "runtime", server, log)
-        assert contents(info, "") == {LESSON, OTHER}
-        assert contents(info, LESSON) == {f"{LESSON}.ipynb", "checks.json"}
-        assert f"/lab/tree/{LESSON}/{LESSON}.ipynb" in log.read_text()
-        page = fetch(info, "lab")
-        assert '"news": {"disabled": true}' in page
-        assert fetch(info, "nbgrader_version?version=any"), "Validate is served"
+    env = os.environ | {"HOME": str(home), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
+    with serving([sys.executable, "-c", code], home / "log", home / "runtime", env) as server:
+        assert server.folder("") == {LESSON, OTHER}
+        assert server.folder(LESSON) == {f"{LESSON}.ipynb", "checks.json"}
+        assert f"/lab/tree/{LESSON}/{LESSON}.ipynb" in server.said
+        assert '"news": {"disabled": true}' in server.ask("lab")
+        assert server.ask("nbgrader_version?version=any"), "Validate is served"
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            fetch(info, "formgrader/api/assignments")
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=30) == 0
-    finally:
-        server.kill()
-        server.wait()
-    assert "Traceback" not in log.read_text()
-
-
-def wait_for_server(runtime: Path, server: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
-    """What the server says of itself, once it listens."""
-    for _ in range(600):
-        for path in runtime.glob("jpserver-*.json"):
-            try:
-                info: dict[str, str] = json.loads(path.read_text())
-                fetch(info, "api")
-            except (ValueError, OSError):
-                continue  # half written, or not listening yet
-            return info
-        assert server.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(f"JupyterLab did not start within a minute:\n{log.read_text()}")
-
-
-def fetch(info: dict[str, str], path: str) -> str:
-    request = urllib.request.Request(info["url"] + path, headers={"Authorization": f"token {info['token']}"})
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
-        return str(answer.read().decode())
-
-
-def contents(info: dict[str, str], path: str) -> set[str]:
-    return {entry["name"] for entry in json.loads(fetch(info, f"api/contents/{path}"))["content"]}
+            server.ask("formgrader/api/assignments")
+        assert server.stop(signal.SIGINT) == 0
+        assert "Traceback" not in server.said
 
 
 def remove(folder: Path) -> None:

@@ -6,14 +6,14 @@ import html
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.lessons import SLUG
-from tests.pages import Class, open_browser
+from tests.pages import Class
 from tests.test_class_report import PHONE, opened, said
 from tests.test_cli import refused, trainloop, words
 from tests.test_feedback import Outline, answered
@@ -238,12 +238,6 @@ def found(handed_in: Class) -> Comparison:
 def page(handed_in: Class, found: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     return write_page(handed_in.course, Material.of(handed_in.course, SLUG), found, folder)[0]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
 
 
 def test_submissions_are_compared_as_they_were_taken_in(found: Comparison) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typer.testing import CliRunner, Result
 from tests.conftest import ROOT
 from tests.lessons import SLUG, lesson
 from tests.pages import SCRIPTS
-from tests.test_lab import contents, fetch
+from tests.servers import Server
 from tests.test_progress import RIGHT, WRONG, released, save, worked
 from tests.walks.jupyterlab import Desk, Lab
 from trainloop import lab, start
@@ -438,16 +437,16 @@ def test_the_handed_out_solution_does_not_count_as_a_submission(root: Path, work
 
 def test_a_save_in_jupyterlab_brings_the_page_up_to_date(desk: Desk, half: NotebookNode, done: NotebookNode) -> None:
     with desk.lab() as running:
-        info = {"url": running.url, "token": running.token}
+        server = running.server
         assert "1 lesson put into" in words(running.said)
         assert f"/lab/tree/{lab.START}" in running.said
-        assert contents(info, "") == {SLUG, lab.START}
-        assert "not started" in start_page(info)
+        assert server.folder("") == {SLUG, lab.START}
+        assert "not started" in start_page(server)
 
         save_in_lab(running, half)
-        wait_for(info, "started: 1 of 2 checks")
+        wait_for(server, "started: 1 of 2 checks")
         save_in_lab(running, done)
-        wait_for(info, "**done**")
+        wait_for(server, "**done**")
 
         # Whatever goes wrong with the page, the save goes well, and the next one is told.
         (desk.work / lab.RECORD).rename(desk.folder / "record")
@@ -456,36 +455,30 @@ def test_a_save_in_jupyterlab_brings_the_page_up_to_date(desk: Desk, half: Noteb
         wait_until(lambda: "The start page could not be written" in running.said)
         (desk.folder / "record").replace(desk.work / lab.RECORD)
         save_in_lab(running, half)
-        wait_for(info, "started: 1 of 2 checks")
+        wait_for(server, "started: 1 of 2 checks")
 
-        settings = json.loads(fetch(info, "lab/api/settings/@jupyterlab/apputils-extension:notification"))
+        settings = json.loads(server.ask("lab/api/settings/@jupyterlab/apputils-extension:notification"))
         assert settings["schema"]["properties"]["fetchNews"]["default"] == "false"
-        settings = json.loads(fetch(info, "lab/api/settings/@jupyterlab/docmanager-extension:plugin"))
+        settings = json.loads(server.ask("lab/api/settings/@jupyterlab/docmanager-extension:plugin"))
         assert settings["schema"]["properties"]["defaultViewers"]["default"] == {"markdown": "Markdown Preview"}
-        assert "trainloop-start" in fetch(info, "lab/extensions/trainloop-start/start.js")
-        assert '"name": "trainloop-start"' in fetch(info, "lab")
+        assert "trainloop-start" in server.ask("lab/extensions/trainloop-start/start.js")
+        assert '"name": "trainloop-start"' in server.ask("lab")
 
 
-def start_page(info: dict[str, str]) -> str:
+def start_page(server: Server) -> str:
     """The page as JupyterLab gets it."""
-    return str(json.loads(fetch(info, f"api/contents/{lab.START}"))["content"])
+    return str(json.loads(server.ask(f"api/contents/{lab.START}"))["content"])
 
 
 def save_in_lab(running: Lab, notebook: NotebookNode) -> None:
     """Save the lesson's notebook as JupyterLab does."""
-    request = urllib.request.Request(
-        f"{running.url}api/contents/{SLUG}/{SLUG}.ipynb",
-        data=json.dumps({"type": "notebook", "format": "json", "content": notebook}).encode(),
-        headers={"Authorization": f"token {running.token}", "Content-Type": "application/json"},
-        method="PUT",
-    )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-        assert answer.status == 200
+    saved = {"type": "notebook", "format": "json", "content": notebook}
+    running.server.ask(f"api/contents/{SLUG}/{SLUG}.ipynb", "PUT", json.dumps(saved).encode())
 
 
-def wait_for(info: dict[str, str], what: str) -> None:
+def wait_for(server: Server, what: str) -> None:
     """Wait until the page says it."""
-    wait_until(lambda: what in start_page(info))
+    wait_until(lambda: what in start_page(server))
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

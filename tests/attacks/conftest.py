@@ -30,6 +30,7 @@ import pytest
 
 from tests.attacks.arena import Arena
 from tests.attacks.attack import Referee
+from tests.attacks.payloads import Listener
 from trainloop.box import Box, BoxError, Limits
 from trainloop.isolation import IsolationError
 
@@ -88,3 +89,10 @@ def referee(
     arena.honest(folder)
     assert made.grade(folder, tmp_path_factory.mktemp("kept")).status == "ok"
     return made
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    """What hears of the pages that act."""
+    with Listener().running() as running:
+        yield running

@@ -1,21 +1,21 @@
 """The pages for instructors: whatever students write, are called, or are told is inert on them, in a real browser.
 
-The payloads are those of `test_pages`. They are in the students' names, in their code, and in what it computes and
+The payloads are those of `payloads`. They are in the students' names, in their code, and in what it computes and
 raises; and, as if the grader had failed, in every text of a verdict. The pages' own policy is taken down, except where
 it is tried itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.attacks.test_pages import PAYLOADS, Listener, Visit, answered, visit, witness
+from tests.attacks.payloads import PAYLOADS, Listener, witness
+from tests.attacks.test_pages import Visit, answered, visit
 from tests.lessons import SLUG
-from tests.pages import Class, open_browser
+from tests.pages import Class
 from tests.test_cli import trainloop
 
 if TYPE_CHECKING:
@@ -56,18 +56,6 @@ def forge(one: Class, listener: Listener) -> None:
             check |= {"detail": [f"Yours: {listener.brief('detail')}"], "status": "wrong"}
             check["mistake"] = 0 if place else None
         one.rewrite(student, notebook)
-
-
-@pytest.fixture(scope="module")
-def listener() -> Iterator[Listener]:
-    with Listener().running() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -13,26 +13,22 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 
+from tests.attacks.payloads import FORMULAS, MARKDOWN, PAYLOADS, Listener
 from tests.lessons import SLUG
-from tests.pages import SCRIPTS, Class, environment, open_browser
+from tests.pages import SCRIPTS, Class, environment
+from tests.servers import serving
 from trainloop.feedback import MAX_SHOWN
 
 if TYPE_CHECKING:
@@ -52,111 +48,7 @@ CLICK = """for (const one of document.querySelectorAll("a, form button"))
   if (!/^https?:/.test(one.href?.baseVal ?? one.href ?? "")) one.dispatchEvent(new MouseEvent("click", {bubbles: true}))
 """
 SETTLE = 400  # milliseconds in which a page may still do something
-READY = 120.0  # seconds for the formgrader's server to start, on a busy machine
 MAX_PAGE = 4_000_000  # characters
-
-# {js} leaves the mark by script, {url} by a request.
-PAYLOADS = {
-    "script": "<script>{js}</script>",
-    "script elsewhere": "<script src={url}></script>",
-    "image error": '<img src="x:" onerror="{js}">',
-    "svg load": '<svg onload="{js}"></svg>',
-    "svg script": "<svg><script>{js}</script></svg>",
-    "link": '<a href="javascript:{js}">more</a>',
-    "link with capitals and a tab": '<a href="JaVa\tScRiPt:{js}">more</a>',
-    "form": '<form action="javascript:{js}"><button>more</button></form>',
-    "toggle": '<details open ontoggle="{js}">more</details>',
-    "frame with a document": '<iframe srcdoc="<script>top.{js}</script>"></iframe>',
-    "frame with a script": '<iframe src="javascript:top.{js}"></iframe>',
-    "frame elsewhere": '<iframe src="{url}"></iframe>',
-    "frame of data": '<iframe src="data:text/html,<script src={url}></script>"></iframe>',
-    "end of everything": "</pre></code></span></p></textarea></title></style></script>--><script>{js}</script>",
-    "image elsewhere": '<img src="{url}">',
-    "object": '<object data="{url}"></object>',
-    "embed": '<embed src="{url}">',
-    "refresh": '<meta http-equiv="refresh" content="0;url={url}">',
-    "style": '<style>@import "{url}"; * {{ display: none !important; }}</style>',
-    "style sheet": '<link rel="stylesheet" href="{url}">',
-    "background": '<b style="background:url({url})">more</b>',
-    "video": '<video poster="{url}"></video>',
-}
-BRIEF = ("script", "image error")
-
-# In Markdown's own signs.
-MARKDOWN = {
-    "a link": "[more](javascript:{js})",
-    "an image elsewhere": "![more]({url})",
-    "a diagram": "```mermaid\n</pre><script>{js}</script>\n```\n",
-    "HTML": "\n\n<div>\n\n<script>{js}</script>\n\n</div>\n\n",
-    "HTML in a formula": "$$<script>{js}</script>$$",
-    "a link by reference": "[more][there]\n\n[there]: javascript:{js}\n",
-}
-FORMULAS = {
-    "a link": r"$\href{javascript:pwn('%s')}{more}$",
-    "a required extension": r"$\require{html}\href{javascript:pwn('%s')}{more}$",
-    "a style": r"$\style{background:url(javascript:pwn('%s'))}{x}\class{navbar-fixed-top}{x}\cssId{notebook}{x}$",
-    "text": r"$\text{<img src=x: onerror=pwn('%s')>}\unicode{<script>pwn(1)</script>}$",
-}
-
-
-class Listener:
-    """A web server of this test: it serves pages, and remembers every other address that was asked for."""
-
-    def __init__(self) -> None:
-        self.pages: dict[str, str] = {}
-        self.heard: list[str] = []
-        listener = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = unquote(urlsplit(self.path).path)
-                page = listener.pages.get(path)
-                if page is None:
-                    listener.heard.append(path)
-                body = (page or "").encode("utf-8", "replace")
-                self.send_response(200 if page is not None else 404)
-                self.send_header("Content-Type", "text/html; charset=utf-8")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    @contextmanager
-    def running(self) -> Iterator[Listener]:
-        thread = Thread(target=self._server.serve_forever, daemon=True)
-        thread.start()
-        yield self
-        self._server.shutdown()
-        self._server.server_close()
-        thread.join()
-
-    def serve(self, name: str, page: str) -> str:
-        """Serve a page, and give its address."""
-        self.pages[f"/page/{name}"] = page
-        return f"{self.url}/page/{name}"
-
-    def armed(self, template: str, mark: str) -> str:
-        """A payload that leaves `mark`."""
-        return template.format(js=f"pwn('{mark}')", url=f"{self.url}/{mark}")
-
-    def all(self, place: str, payloads: dict[str, str] = PAYLOADS) -> str:
-        """All payloads, armed for one place, and a word that shows that they arrived."""
-        return witness(place) + "".join(
-            self.armed(template, f"{place}/{i}") for i, template in enumerate(payloads.values())
-        )
-
-    def brief(self, place: str) -> str:
-        """The same with the shortest payloads, where there is little room."""
-        return self.all(place, {name: PAYLOADS[name] for name in BRIEF})
-
-
-def witness(place: str) -> str:
-    return f" witness-{place} "
 
 
 # ------------------------------------------------------------------------------------------------------ the submissions
@@ -383,18 +275,6 @@ def typeset(page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def listener() -> Iterator[Listener]:
-    with Listener().running() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def pages(browser: Browser, listener: Listener, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     one = Class.build(tmp_path_factory.mktemp("pages"))
     hand_in(one, listener)
@@ -409,44 +289,15 @@ def pages(browser: Browser, listener: Listener, tmp_path_factory: pytest.TempPat
 @contextmanager
 def formgrader(one: Class, token: str, home: Path) -> Iterator[str]:
     """nbgrader's formgrader over the course, on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     settings = {
-        **{"ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0},
+        **{"ServerApp.ip": "127.0.0.1", "ServerApp.port": 0},
         **{"ServerApp.root_dir": one.course.root, "ServerApp.open_browser": False, "IdentityProvider.token": token},
         "ServerApp.jpserver_extensions": "{'nbgrader.server_extensions.formgrader': True}",
     }
-    process = subprocess.Popen(
-        [SCRIPTS / "jupyter-server", "--allow-root", *(f"--{name}={value}" for name, value in settings.items())],
-        cwd=one.course.root,
-        env=environment() | {f"JUPYTER_{name}_DIR": str(home / name) for name in ("CONFIG", "DATA", "RUNTIME")},
-        stdout=(home / "log").open("wb"),
-        stderr=subprocess.STDOUT,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{url}/api/status?token={token}", process, home / "log")
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + READY
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"The formgrader did not start: {log.read_text()}")
+    command = [SCRIPTS / "jupyter-server", "--allow-root", *(f"--{name}={value}" for name, value in settings.items())]
+    env = environment() | {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    with serving(command, home / "log", home / "runtime", env, one.course.root) as server:
+        yield server.url.rstrip("/")
 
 
 # ------------------------------------------------------------------------------------------------------------- controls

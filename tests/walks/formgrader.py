@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from tests.attacks.test_pages import INIT, MATHJAX_URL, serve_mathjax
 from tests.pages import SCRIPTS, environment
-from tests.test_lab import wait_for_server
-from tests.walks.jupyterlab import PATIENCE, SIZE, end, take
+from tests.servers import PATIENCE, serving
+from tests.walks.jupyterlab import SIZE, take
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Frame, Locator, Page, Route
@@ -33,24 +32,10 @@ def jupyter_lab(course: Path, home: Path, exchange: Path) -> Iterator[str]:
     asked.write_text('{"fetchNews": "false"}')  # the answer to a question that JupyterLab asks once
     own = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     own |= {f"JUPYTERLAB_{name}_DIR": str(home / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
-    log = home / "log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [SCRIPTS / "jupyter", "lab", *OPTIONS],
-            cwd=course,
-            env=environment() | own | {"JUPYTER_CONFIG_PATH": str(home), "HOME": str(home)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        info = wait_for_server(home / "runtime", server, log)
-        yield f"{info['url']}lab?token={info['token']}"
-        server.send_signal(signal.SIGTERM)
-        server.wait(PATIENCE)
-    finally:
-        end(server)
+    env = environment() | own | {"JUPYTER_CONFIG_PATH": str(home), "HOME": str(home)}
+    with serving([SCRIPTS / "jupyter", "lab", *OPTIONS], home / "log", home / "runtime", env, course) as server:
+        yield f"{server.url}lab?token={server.token}"
+        server.stop(signal.SIGTERM)
 
 
 @contextmanager

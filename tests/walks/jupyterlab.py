@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import signal
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import psutil
-
 from tests.conftest import copy_course
 from tests.pages import SCRIPTS, environment
-from tests.test_lab import wait_for_server
+from tests.servers import PATIENCE, Server, serving
 from trainloop.course import Course
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-PATIENCE = 90.0  # seconds for anything that JupyterLab or a kernel does, on a busy machine
 SIZE = {"width": 1200, "height": 800}
 OURS = ("http://127.0.0.1:", "http://localhost:", "data:", "blob:")
 PICTURES = "TRAINLOOP_PICTURES"  # the folder that pictures are wanted in, if they are wanted
@@ -79,24 +75,11 @@ class Desk:
     @contextmanager
     def lab(self) -> Iterator[Lab]:
         """`trainloop lab`, from its start to its end, as somebody types it. It must end well."""
-        log = self.folder / "log"
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                [SCRIPTS / "trainloop", "lab", "--no-browser", "--folder", self.work],
-                cwd=self.course.root,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            info = wait_for_server(self.folder / "runtime", server, log)
-            yield Lab(info["url"], info["token"], log)
-            server.terminate()
-            assert server.wait(PATIENCE) == 0, log.read_text()
-        finally:
-            end(server)
+        command = [SCRIPTS / "trainloop", "lab", "--no-browser", "--folder", self.work]
+        runtime = self.folder / "runtime"
+        with serving(command, self.folder / "log", runtime, self._environment(), self.course.root) as server:
+            yield Lab(server)
+            assert server.stop(signal.SIGTERM) == 0, server.said
 
     def _environment(self) -> dict[str, str]:
         """Home, settings, caches: everything is in the desk's own folder."""
@@ -115,39 +98,30 @@ class Desk:
 
 @dataclass(frozen=True)
 class Lab:
-    """A running server."""
+    """A running JupyterLab."""
 
-    url: str
-    token: str
-    log: Path
+    server: Server
 
     @property
     def said(self) -> str:
         """What it has printed."""
-        return self.log.read_text()
+        return self.server.said
 
     def end_kernels(self) -> None:
         """End all kernels, so that the next notebook has the machine to itself."""
-        for kernel in json.loads(self._ask("api/kernels")):
-            self._ask(f"api/kernels/{kernel['id']}", "DELETE")
+        for kernel in json.loads(self.server.ask("api/kernels")):
+            self.server.ask(f"api/kernels/{kernel['id']}", "DELETE")
 
     def wait_for_kernels(self) -> None:
         """Wait until a kernel has started: a server that is stopped while one starts does not end."""
         end = time.monotonic() + PATIENCE
-        while [kernel["execution_state"] for kernel in json.loads(self._ask("api/kernels"))] != ["idle"]:
+        while [kernel["execution_state"] for kernel in json.loads(self.server.ask("api/kernels"))] != ["idle"]:
             assert time.monotonic() < end, "no kernel has started"
             time.sleep(0.2)
 
-    def _ask(self, path: str, method: str = "GET") -> str:
-        request = urllib.request.Request(
-            self.url + path, headers={"Authorization": f"token {self.token}"}, method=method
-        )
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=PATIENCE) as answer:
-            return str(answer.read().decode())
-
     def address(self, path: str) -> str:
         """Where the browser finds a file of the working copy, alone in the window."""
-        return f"{self.url}lab/tree/{path}?reset&token={self.token}"
+        return f"{self.server.url}lab/tree/{path}?reset&token={self.server.token}"
 
     def open(self, page: Page, path: str) -> Notebook:
         """Open a file of the working copy, and wait until its kernel is ready."""
@@ -155,15 +129,6 @@ class Lab:
         notebook = Notebook(page)
         notebook.wait_until_idle()
         return notebook
-
-
-def end(server: subprocess.Popen[bytes]) -> None:
-    """End the server if it still runs, with its kernels, which have sessions of their own."""
-    if server.poll() is not None:
-        return
-    for process in [*psutil.Process(server.pid).children(recursive=True), server]:
-        process.kill()
-    server.wait()
 
 
 @contextmanager

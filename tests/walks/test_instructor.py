@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests import sample_class
-from tests.attacks.test_pages import Listener, everywhere
+from tests.attacks.payloads import Listener
+from tests.attacks.test_pages import everywhere
+from tests.browser import open_browser
 from tests.conftest import COPIED, copy_course
 from tests.lessons import SLUG
-from tests.pages import SCRIPTS, SECONDS, Class, environment, open_browser
+from tests.pages import SCRIPTS, SECONDS, Class, environment
 from tests.test_written import TEXT, answered
 from tests.walks.formgrader import Formgrader, jupyter_lab, window
 from tests.walks.jupyterlab import pictures, take

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
-import pytest
 from nbformat.v4 import new_output
 
-from tests.pages import open_browser
 from tests.sample_class import filled, reference
-from tests.walks.jupyterlab import Desk, Lab, Notebook, Theme, new_page, pictures, take
+from tests.walks.jupyterlab import Desk, Lab, Notebook, Theme, new_page, take
 from trainloop import lab
 from trainloop.course import Course
 from trainloop.instant import render
@@ -30,17 +27,6 @@ THEMES: tuple[Theme, ...] = ("Light", "Dark")
 POP_UPS = ".jp-Dialog, .Toastify__toast, .jp-Notification"
 FITS = "view => [...view.querySelectorAll('th, td')].every(cell => cell.scrollWidth <= cell.clientWidth)"
 SETTLED = 3000  # milliseconds in which JupyterLab would ask what it asks at its first start
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("pictures"))
 
 
 def start_page(page: Page, running: Lab) -> Locator:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pages import open_browser
 from tests.sample_class import filled, reference
-from tests.walks.jupyterlab import Desk, Lab, Notebook, new_page, pictures, take
+from tests.walks.jupyterlab import Desk, Lab, Notebook, new_page, take
 from trainloop.course import Course
 from trainloop.lab import START
 from trainloop.lesson import Exercise, read
@@ -36,17 +35,6 @@ MOST_LINES = 45  # of the answer to a check; what is more is a wall
 
 
 # -------------------------------------------------------------------------------------------------------- what there is
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +214,7 @@ def test_hints_come_when_they_are_asked_for(neurons: Notebook, desk: Desk, album
     hints = exercises(desk.course, NEURONS)["activations"].hints
     neurons.write("activations", exercises(desk.course, NEURONS)["activations"].mistakes[0].code())
     neurons.run("activations")
-    assert f'Stuck? hint("activations") has {len(hints)} hints.' in neurons.run("check-activations")
+    assert f'Stuck? hint("activations"), in a new cell, lists {len(hints)} hints.' in neurons.run("check-activations")
     list_cell = neurons.ask("check-activations", 'hint("activations")')
     listed, first = neurons.output(list_cell), neurons.output(neurons.ask(list_cell, 'hint("activations", 1)'))
     title, text = next(iter(hints.items()))
@@ -360,7 +348,7 @@ def test_what_was_done_is_there_after_a_break(browser: Browser, tmp_path: Path) 
         notebook.save()
     with desk.lab() as lab, new_page(browser) as page:
         assert not {"New", "newer"} & set(lab.said.split()), "nothing was handed out"
-        page.goto(f"{lab.url}lab?token={lab.token}")  # the layout of last time, not a chosen file
+        page.goto(f"{lab.server.url}lab?token={lab.server.token}")  # the layout of last time, not a chosen file
         notebook = Notebook(page)
         notebook.wait_until_idle()
         assert notebook.source("mse") == answer

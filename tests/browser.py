@@ -1,0 +1,32 @@
+"""The browser that the tests drive."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """A headless Chromium. The test is skipped, with the reason, where there is none."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="There is no playwright; install the dependency group `browser`."
+    )
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        pytest.skip(f"There is no browser: none of {', '.join(CHROMIUM)} is installed.")
+    # Chromium's own sandbox does not run as root, and the pages are ours.
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[*quiet, "--disable-component-update"])
+        yield browser
+        browser.close()
