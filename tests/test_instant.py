@@ -47,6 +47,7 @@ CELLS = {
     "second hint": "hint('double', 2)",
     "no such hint": "hint('double', 3)",
     "hint elsewhere": "hint('triple')",
+    "hint by function": "hint('letter', 3)",
     "elsewhere": f"import os\nos.mkdir('empty')\nos.chdir('empty')\n{CALL}",
 }
 
@@ -109,6 +110,7 @@ def printed(notebook: NotebookNode, name: str) -> tuple[str, str]:
             ],
         ),
         ("no such hint", ["`double` has hints 1 to 2."]),
+        ("hint by function", ["`double` has hints 1 to 2."]),
         ("hint elsewhere", ["There are no hints for `triple`. There are some for: double."]),
     ],
 )
@@ -117,7 +119,7 @@ def test_hints(notebook: NotebookNode, cell: str, lines: list[str]) -> None:
 
 
 def test_a_check_that_fails_says_that_there_are_hints(notebook: NotebookNode) -> None:
-    told = 'Stuck? hint("double") has 2 hints.'
+    told = 'Stuck? hint("double"), in a new cell, lists 2 hints.'
     assert told in printed(notebook, "named")[0]
     assert told not in printed(notebook, "right")[0]
 
@@ -205,7 +207,7 @@ def test_a_check_that_is_stopped_says_where_it_was(notebook: NotebookNode) -> No
 
 def test_in_validate_the_error_says_all_because_it_alone_is_shown(notebook: NotebookNode) -> None:
     text, error = printed(notebook, "validated")
-    assert error == "Exercise 1\n" + text.rstrip("\n").removesuffix('\nStuck? hint("double") has 2 hints.')
+    assert error == "Exercise 1\n" + text.rstrip("\n").removesuffix('\nStuck? hint("double"), in a new cell, lists 2 hints.')
     assert "        That is the square." in error.splitlines()
 
 
@@ -259,6 +261,15 @@ def test_one_mistake_is_told_once() -> None:
         instant.AGAIN,
     ]
     assert instant.read_back(text) == {"double": {"b"}}
+
+
+def test_an_error_without_a_name_is_told_once() -> None:
+    error = {"saw": "raised", "type": "TypeError", "message": "no", "line": 1, "code": "x"}
+    other = error | {"message": "not so"}
+    checks = tuple(CheckKey(title, "double(X)", 1.0, False, rules.close(), seen(X), ()) for title in "abc")
+    exercise = ExerciseKey("double", "Exercise 1", ("double",), 3.0, (), checks)
+    text = instant.render(instant.judge(exercise, {"a": error, "b": error, "c": other}))
+    assert [text.count(one) for one in ("TypeError: no (", "TypeError: not so (", instant.AGAIN)] == [1, 1, 1]
 
 
 def test_different_facts_are_all_told() -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import pytest
@@ -15,8 +16,10 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
-from tests.pages import open_browser
 from trainloop import explore, motion
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 DRAW = """\
 import matplotlib.pyplot as plt
@@ -34,6 +37,7 @@ def draw(step: float = 0, lr: float = 0) -> Figure:
 """
 ALT = 'A line "turns" & rises with each step.'
 # What the front end does when somebody moves the slider.
+TOLD = "A line that rises to {lr:.1f} at its right end."
 MOVE = """\
 import gc
 
@@ -48,6 +52,8 @@ CELLS = {
     "animate": f"animate(draw, range(10), alt={ALT!r})",
     "explore": f"explore(draw, alt={ALT!r}, lr=(0.1, 0.9, 0.1, 0.5))",
     "move": MOVE,
+    "explore-told": f"explore(draw, alt=lambda lr: f{TOLD!r}, lr=(0.1, 0.9, 0.1, 0.5))",
+    "move-told": MOVE.replace("FloatSlider)]", "FloatSlider) and one.value == 0.5]"),
     "open": "print(plt.get_fignums())",
 }
 
@@ -109,6 +115,10 @@ def test_moving_the_slider_draws_in_the_same_place(done: NotebookNode) -> None:
     assert outputs(done, "explore")[0].data["image/png"].strip() == base64.b64encode(expected).decode()
 
 
+def test_the_description_may_follow_the_slider(done: NotebookNode) -> None:
+    assert outputs(done, "explore-told")[0].metadata["image/png"]["alt"] == TOLD.format(lr=0.9)
+
+
 def test_no_figure_stays_open(done: NotebookNode) -> None:
     assert outputs(done, "open")[0].text == "[]\n"
 
@@ -148,23 +158,22 @@ def one_line(lr: float) -> Figure:
     return fig
 
 
-def test_the_page_of_an_animation(done: NotebookNode, tmp_path: Path) -> None:
+def test_the_page_of_an_animation(browser: Browser, done: NotebookNode, tmp_path: Path) -> None:
     """In a real browser: the grid without scripts, the player with them, and frames that go by."""
     html = outputs(done, "animate")[0].data["text/html"]
     page_file = tmp_path / "page.html"
     page_file.write_text(f"<!doctype html><html><body>{html}</body></html>", encoding="utf-8")
-    with open_browser() as browser:
-        still = browser.new_context(java_script_enabled=False).new_page()
-        still.goto(page_file.as_uri())
-        assert still.locator("img.still").is_visible() and not still.locator(".player").is_visible()
-        page = browser.new_page()
-        page.goto(page_file.as_uri())
-        assert page.locator("img.frame").is_visible() and not page.locator("img.still").is_visible()
-        first = page.locator("img.frame").get_attribute("src")
-        page.locator("input").fill("9")
-        assert page.locator("img.frame").get_attribute("src") != first
-        assert page.locator("span").inner_text() == "9"
-        page.locator("button").click()  # from the end it begins anew
-        page.wait_for_function("document.querySelector('span').textContent === '2'")
-        page.emulate_media(media="print")
-        assert page.locator("img.still").is_visible() and not page.locator(".player").is_visible()
+    still = browser.new_context(java_script_enabled=False).new_page()
+    still.goto(page_file.as_uri())
+    assert still.locator("img.still").is_visible() and not still.locator(".player").is_visible()
+    page = browser.new_page()
+    page.goto(page_file.as_uri())
+    assert page.locator("img.frame").is_visible() and not page.locator("img.still").is_visible()
+    first = page.locator("img.frame").get_attribute("src")
+    page.locator("input").fill("9")
+    assert page.locator("img.frame").get_attribute("src") != first
+    assert page.locator("span").inner_text() == "9"
+    page.locator("button").click()  # from the end it begins anew
+    page.wait_for_function("document.querySelector('span').textContent === '2'")
+    page.emulate_media(media="print")
+    assert page.locator("img.still").is_visible() and not page.locator(".player").is_visible()

@@ -60,7 +60,7 @@ def check(exercise: str, observations: Mapping[str, Callable[[], object]]) -> No
     result = judge(key, seen)
     print(render(result))
     if key.hints and any(one.status != "ok" for one in result.checks):
-        print(f'Stuck? hint("{exercise}") has {len(key.hints)} hints.')
+        print(f'Stuck? hint("{exercise}"), in a new cell, lists {len(key.hints)} hints.')
     failed = sum(one.status != "ok" for one in result.checks)
     if failed and VALIDATING in os.environ:
         raise ChecksFailed(f"{result.title}\n{render(result)}")
@@ -94,6 +94,8 @@ def hint(exercise: str, number: int | None = None) -> None:
 
 def _hint(key: Key, exercise: str, number: int | None) -> str:
     known = {name: one.hints for name, one in key.exercises.items() if one.hints}
+    if exercise not in known:  # the name of the function to be written will do
+        exercise = next((name for name in known if exercise in key.exercises[name].defines), exercise)
     if exercise not in known:
         return f"There are no hints for `{exercise}`. There are some for: {', '.join(known) or 'no exercise here'}."
     hints = known[exercise]
@@ -121,11 +123,13 @@ def given(name: str) -> torch.Tensor:
 def render(result: ExerciseResult) -> str:
     """The result of one exercise as plain text: a line a check, and under each that failed what to look at.
 
-    What was said of a check above is not said again: one mistake often shows in many of them.
+    What was said of a check above is not said again: one mistake, or one error, often shows in many of them.
     """
-    lines, told = [], set()
+    lines: list[str] = []
+    told: set[str] = set()
     for one in result.checks:
-        again = one.sentence in told and (one.mistake is not None or one.status == "missing")
+        shows_values = any(line.startswith("Yours:") for line in one.detail)
+        again = one.status != "ok" and one.sentence in told and (one.mistake is not None or not shows_values)
         lines += [f"  FAIL  {one.title}", f"{INDENT}{AGAIN}"] if again else _lines(one)
         told.add(one.sentence)
     passed = sum(one.status == "ok" for one in result.checks)

@@ -115,14 +115,15 @@ def animate(draw: Callable[[int], Figure], frames: Sequence[int], alt: str) -> N
     display(data, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]
 
 
-def explore(draw: Callable[..., Figure], alt: str, **sliders: Slider) -> None:
+def explore(draw: Callable[..., Figure], alt: str | Callable[..., str], **sliders: Slider) -> None:
     """Show a figure, and under it a slider for each of its arguments that draws it anew in its place.
 
     Where no kernel answers, as in a saved notebook, the figure of the starting values stays.
 
     Args:
         draw: called with the sliders' values by name; quick, since it is drawn while one moves a slider.
-        alt: what is to be seen at the starting values, and what a slider changes, in one to three sentences.
+        alt: what is to be seen, in one to three sentences: at the starting values, and what a slider changes; or a
+            function, called as `draw` is, of what is to be seen at these values.
         sliders: lowest value, highest, step and start of each argument, by its name.
 
     Raises:
@@ -131,7 +132,11 @@ def explore(draw: Callable[..., Figure], alt: str, **sliders: Slider) -> None:
     for name, (low, high, _, start) in sliders.items():
         if not low <= start <= high:
             raise ValueError(f"The slider `{name}` starts at {start}, outside of its range from {low} to {high}.")
-    data, metadata = described(as_png(draw(**{name: start for name, (_, _, _, start) in sliders.items()})), alt)
+
+    def drawn(values: dict[str, float]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        return described(as_png(draw(**values)), alt if isinstance(alt, str) else alt(**values))
+
+    data, metadata = drawn({name: start for name, (_, _, _, start) in sliders.items()})
     place = display(data, raw=True, metadata=metadata, display_id=True)  # type: ignore[no-untyped-call]
     if getattr(get_ipython(), "kernel", None) is None:  # nobody to move a slider
         return
@@ -151,7 +156,7 @@ def explore(draw: Callable[..., Figure], alt: str, **sliders: Slider) -> None:
     }
 
     def redraw(_: object) -> None:
-        fresh, about = described(as_png(draw(**{name: widget.value for name, widget in widgets.items()})), alt)
+        fresh, about = drawn({name: widget.value for name, widget in widgets.items()})
         place.update(fresh, raw=True, metadata=about)
 
     for widget in widgets.values():

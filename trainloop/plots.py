@@ -30,6 +30,7 @@ STYLE = {
     "savefig.facecolor": "#FDFDFB",
     "axes.facecolor": "#FDFDFB",
     "axes.edgecolor": "#555555",
+    "axes.axisbelow": True,  # marks lie on the grid, not under it
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,

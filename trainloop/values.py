@@ -88,8 +88,9 @@ def encode(value: object, depth: int = 0) -> Json:
         if not _fits(value):  # type: ignore[arg-type]
             raise TooLarge("a whole number of more than 64 bits")
         return {"type": "int", "data": value}
-    if kind is float:
-        return {"type": "float", "data": value if math.isfinite(value) else repr(value)}  # type: ignore[arg-type]
+    if kind is float or kind is np.float64:  # NumPy's is a float: `isinstance` says so, and so do all calculations
+        plain = float(value)  # type: ignore[arg-type]
+        return {"type": "float", "data": plain if math.isfinite(plain) else repr(plain)}
     if kind is str:
         if len(value) > MAX_TEXT:  # type: ignore[arg-type]
             raise TooLarge(f"a text of more than {MAX_TEXT} characters")

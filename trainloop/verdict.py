@@ -187,9 +187,10 @@ def _judge_check(evidence: _Evidence, check: CheckKey, trouble: Trouble | None) 
     if evidence.right[check.title]:
         return result("ok", "")
     if _own_name_missing(observation, key):
-        lacks = "has no answer yet" if rules.is_option(check.rule) else "is not defined"
-        told = f"`{observation['name']}` {lacks}. Run the cell of this exercise, then this one."
-        return result("missing", told)
+        name, run = observation["name"], "Run the cell of this exercise, then this one."
+        if rules.is_option(check.rule):
+            return result("missing", f'`{name}` has no answer yet. {run} Letters stand in quotes: {name} = "B".')
+        return result("missing", f"`{name}` is not defined. {run}")
     if observation["saw"] == "stub":
         return result("missing", STUB)
     fact, detail = _describe(check, observation)
@@ -333,4 +334,6 @@ def show(value: Json, limit: int = 8) -> str:
         return f"{{{inner}}}" if named else f"[{inner}]"
     if value["type"] == "opaque":
         return _article(str(value["name"]))
+    if value["type"] == "float":
+        return str(values.number(value))
     return "None" if value["type"] == "None" else repr(value.get("data"))[:200]
