@@ -9,12 +9,14 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 
 from tests.lessons import SLUG, lesson, spoiled
 from tests.pages import Class
 from tests.sample_class import dump
 from trainloop.box import Box
 from trainloop.build import build
+from trainloop.feedback import SanitizeStudents
 from trainloop.intake import rebuild
 from trainloop.lesson import LessonError
 from trainloop.lint import lint
@@ -76,6 +78,15 @@ def test_the_worked_solution_shows_it(tmp_path: Path) -> None:
 def test_an_answer_waits_for_a_person_and_none_is_worth_nothing(course: Class) -> None:
     assert mark(course, "ada") == (0, None, True)
     assert mark(course, "ben") == (0, 0, False)
+
+
+def test_the_grader_is_told_of_it_by_its_title(course: Class) -> None:
+    """A heading of the student's own, above or in another answer, is no title."""
+    notebook = nbformat.read(course.autograded("ada"), as_version=4)
+    place = next(place for place, cell in enumerate(notebook.cells) if cell.id == "why")
+    notebook.cells.insert(place, new_markdown_cell("# Mine", id="added-1"))
+    shown, _ = SanitizeStudents().preprocess(notebook, {"submission_id": "one"})
+    assert "](#why)" in shown.cells[0].source and "Exercise 2\\: Why bend\\?" in shown.cells[0].source
 
 
 def test_the_mark_and_the_comment_are_on_the_page_and_survive_a_regrade(course: Class) -> None:

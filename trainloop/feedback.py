@@ -150,12 +150,13 @@ def _told(nb: NotebookNode) -> NotebookNode:
     verdict = nb.metadata.get(VERDICT, {}).get("verdict", {})
     exercises, answers = verdict.get("exercises", {}), verdict.get("answers", {})
     lines = [f"- {_literal(note)}" for note in verdict.get("notes", ())]
-    for name in (cell.get("id", "") for cell in nb.cells):
+    for cell in nb.cells:
+        name = cell.get("id", "")
         if one := exercises.get(name):
             got = f"{number(one['points'])} of {number(one['possible'])} points"
             lines.append(f"- [{_literal(one['title'])}](#check-{name}): {_literal(one['comment'])}, {got}")
         elif one := answers.get(name):
-            lines.append(f"- [{_literal(name)}](#{name}): {_literal(one['comment'])}")
+            lines.append(f"- [{_literal(_heading(nb, cell) or name)}](#{name}): {_literal(one['comment'])}")
     words = _literal(verdict.get("words", "this notebook has no verdict"))
     told: NotebookNode = new_markdown_cell("\n".join([f"**Status: {words}**", "", *lines]))
     return told
@@ -426,9 +427,14 @@ def _answer(name: str, nb: NotebookNode, cell: NotebookNode, waiting: AbstractSe
 def _heading(nb: NotebookNode, cell: NotebookNode) -> str:
     """The heading that a cell stands under."""
     above = itertools.takewhile(lambda each: each is not cell, nb.cells)
-    text = "\n".join(each.source for each in above if each.cell_type == "markdown")
+    text = "\n".join(each.source for each in above if each.cell_type == "markdown" and _is_released(each))
     found: list[str] = re.findall(r"^#{1,4} +(.+)$", text, re.M)
     return plain(found[-1], 200) if found else ""
+
+
+def _is_released(cell: NotebookNode) -> bool:
+    """Whether no student wrote it."""
+    return not _is_added(cell) and not _nbgrader(cell).get("solution")
 
 
 def _reason(checks: Sequence[Mapping[str, Any]]) -> Markup:
