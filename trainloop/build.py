@@ -246,9 +246,11 @@ def _explain(exercise: Exercise) -> Iterator[str]:
         yield from _explain_options(exercise)
         return
     yield "#### What each wrong option means" if exercise.is_question else "#### What goes wrong here, and how to tell"
-    for mistake in exercise.mistakes:
-        option = f"`{mistake.code()}`: " if exercise.is_question else ""
-        yield f"\n- {option}{mistake.docstring()}"
+    told = (
+        f"`{one.code()}`: {one.docstring()}" if exercise.is_question else one.docstring() for one in exercise.mistakes
+    )
+    for line in dict.fromkeys(told):  # several mistakes may share a sentence
+        yield f"\n- {line}"
 
 
 def _explain_options(exercise: Exercise) -> Iterator[str]:

@@ -131,7 +131,7 @@ def build(
                 changed = differences(built, course.root) if check else write(built, course.root)
                 advance("")
                 for path in changed:
-                    console.print(f"{'out of date' if check else 'written'}: {path}", highlight=False)
+                    console.print(f"{'out of date' if check else 'written'}: {path}", highlight=False, soft_wrap=True)
                 drifted = drifted or (check and bool(changed))
         if drifted:
             errors.print("Build the lessons and commit what changes: trainloop build", style="red")
