@@ -328,6 +328,7 @@ while time.monotonic() < end:
         ("ok",),
         "from IPython.display import display\nfor number in range(10_000):\n    display(number)\n",
         "The rest of this output is cut",
+        slow=True,
     ),
     Bomb(
         "huge-image",
