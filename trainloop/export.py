@@ -291,8 +291,8 @@ class CsvExporter(ExportPlugin):  # type: ignore[misc]  # nbgrader is untyped
             one for one in gradebook.assignments if not self.assignment or one.name in map(str, self.assignment)
         ]
         self.log.info("Exporting grades to %s", to)
-        sheet = Sheet([list(CSV), *(row for one in assignments for row in _csv_rows(gradebook, one, students))])
-        sheet.newline = "\n"
+        rows = (row for one in assignments for row in _csv_rows(gradebook, one, students))
+        sheet = Sheet([list(CSV), *rows], newline="\n")
         try:
             sheet.write(to)
         except ExportError as error:

@@ -27,7 +27,7 @@ from trainloop.plots import as_png, described
 # Lowest value, highest, step between two, and the one to start with.
 Slider: TypeAlias = tuple[float, float, float, float]
 
-STILLS, COLUMNS = 6, 2  # frames in the still picture; two side by side can still be read on a phone
+STILLS, COLUMNS = 6, 2  # frames in the still picture, and how many side by side
 FRAME_DPI, STILL_DPI = 100, 75
 PAUSE_MS = 350  # between two frames
 
