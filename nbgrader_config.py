@@ -11,35 +11,35 @@ c.CourseDirectory.course_id = "training-loop"
 c.CourseDirectory.db_url = f"sqlite:///{Path(__file__).resolve().parent / 'gradebook.db'}?timeout=120"
 
 # Reads a submission, whatever it is; rebuilds the notebook; runs it; judges it outside of the student's process.
-c.Autograde.exporter_class = "trainloop.record.SubmissionExporter"
+c.Autograde.exporter_class = "trainloop.grading.record.SubmissionExporter"
 c.Autograde.sanitize_preprocessors = []
 # Writes that verdict into the gradebook. Late penalties stay nbgrader's.
 c.Autograde.autograde_preprocessors = [
-    "trainloop.record.RecordVerdict",
+    "trainloop.grading.record.RecordVerdict",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 # Feedback is a page of our own: what each check says, and never the source of a hidden one.
-c.GenerateFeedback.exporter_class = "trainloop.feedback.FeedbackExporter"
-c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "trainloop.feedback.Summarise"]
+c.GenerateFeedback.exporter_class = "trainloop.grading.feedback.FeedbackExporter"
+c.GenerateFeedback.preprocessors = ["nbgrader.preprocessors.GetGrades", "trainloop.grading.feedback.Summarise"]
 
-# Reads what Canvas and Moodle deliver, and whose it is; `trainloop/collect.py` says how.
-c.ZipCollectApp.extractor_plugin = "trainloop.collect.Extractor"
-c.ZipCollectApp.collector_plugin = "trainloop.collect.Collector"
+# Reads what Canvas and Moodle deliver, and whose it is; `trainloop/classroom/collect.py` says how.
+c.ZipCollectApp.extractor_plugin = "trainloop.classroom.collect.Extractor"
+c.ZipCollectApp.collector_plugin = "trainloop.classroom.collect.Collector"
 
 # A name with a comma stays in its column.
-c.ExportApp.plugin_class = "trainloop.export.CsvExporter"
+c.ExportApp.plugin_class = "trainloop.classroom.export.CsvExporter"
 
 # Students' text and output must be inert in feedback and in the formgrader.
-c.HTMLExporter.preprocessors = ["trainloop.feedback.SanitizeStudents"]
-c.HTMLExporter.filters = {"markdown2html": "trainloop.feedback.safe_markdown"}
+c.HTMLExporter.preprocessors = ["trainloop.grading.feedback.SanitizeStudents"]
+c.HTMLExporter.filters = {"markdown2html": "trainloop.grading.feedback.safe_markdown"}
 
 # What lies in the exchange was put there by students: only their own plain files are collected.
-c.ExchangeFactory.collect = "trainloop.exchange.Collect"
-c.ExchangeFactory.release_feedback = "trainloop.exchange.ReleaseFeedback"
+c.ExchangeFactory.collect = "trainloop.grading.exchange.Collect"
+c.ExchangeFactory.release_feedback = "trainloop.grading.exchange.ReleaseFeedback"
 
-# What one submission may use, and how far it is shut off; `trainloop/settings.py` says what each means. The defaults:
+# What one submission may use, and how far it is shut off; `trainloop/grading/settings.py` says what each means. The defaults:
 # c.Grading.isolation = "full"  # or "limits", for code that you trust: no bubblewrap, an ordinary process
 # c.Grading.workers = <the cores>
 # c.Grading.cell_seconds = 20

@@ -33,15 +33,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.sample_class import Student, dump, students
-from trainloop import instant, needs
-from trainloop.box import Step
+from trainloop.authoring.lesson import Exercise, read
+from trainloop.checks.key import KEY_VARIABLE, VISIBLE_NAME
+from trainloop.classroom.demo import set_up
 from trainloop.course import CONFIG_NAME, Course
-from trainloop.demo import set_up
-from trainloop.instant import KEY_VARIABLE, ChecksFailed
-from trainloop.isolation import children, usage
-from trainloop.key import VISIBLE_NAME
-from trainloop.lesson import Exercise, read
-from trainloop.record import marks
+from trainloop.grading.record import marks
+from trainloop.learner import instant
+from trainloop.learner.instant import ChecksFailed
+from trainloop.sandbox import needs
+from trainloop.sandbox.isolation import children, usage
+from trainloop.sandbox.job import Step
 
 BOUND_MS = 50.0  # of an instant check, beyond the learner's own computing
 CALLS = 10  # of `check` for each answer
@@ -207,7 +208,7 @@ def _workers(pid: int) -> list[int]:
     found = []
     for child in children(pid):
         with contextlib.suppress(OSError):
-            mine = b"trainloop.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+            mine = b"trainloop.sandbox.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
             found += [child] if mine else _workers(child)
     return found
 
@@ -245,9 +246,9 @@ def measure_checks(course: Course, slug: str, advance: Advance) -> Instant:
     exercises = read(course.text(slug)).exercises.values()
     times = []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        shutil.copy(course.visible_key(slug), VISIBLE_NAME)
+        shutil.copy(course.release(slug) / VISIBLE_NAME, VISIBLE_NAME)
         for exercise in exercises:
-            for answer in (exercise.cell.source, *(mistake.code() for mistake in exercise.mistakes)):
+            for answer in (exercise.cell.source, *(mistake.code for mistake in exercise.mistakes)):
                 times.append(_time_check(exercise.name, _computed(released, exercise, answer)))
                 advance(len(times))
     return Instant(tuple(times))
@@ -268,7 +269,7 @@ def _computed(released: NotebookNode, exercise: Exercise, answer: str) -> dict[s
     ]
     seen: dict[str, Callable[[], object]] = {}
     names: dict[str, object] = {"__name__": "__main__"}
-    for step in needs.plan(steps, {exercise.name}):
+    for step in needs.execution_order(steps, {exercise.name}):
         if step.kind == "check":
             names["check"] = lambda _, observations: seen.update(observations)
         with contextlib.redirect_stdout(io.StringIO()):

@@ -35,7 +35,7 @@ from benchmarks import (
 from benchmarks.floor import floor
 from benchmarks.otter import measure as measure_otter
 from trainloop.course import Course, CourseError
-from trainloop.grade import Material
+from trainloop.grading.grade import LessonBundle
 
 errors = Console(stderr=True)
 
@@ -63,7 +63,7 @@ def _run(count: int, output: Path | None, lesson: str, otter: Path | None) -> No
     with progress("check, in the notebook", answers(course, slug)) as advance:
         instant = measure_checks(course, slug, advance)
     with tempfile.TemporaryDirectory() as folder, console.status("the floor"):
-        bottom = floor(Material.of(course, slug), submissions, Path(folder), CORES) / count
+        bottom = floor(LessonBundle.of(course, slug), submissions, Path(folder), CORES) / count
     measured = []
     for way in ways(slug):
         start = 0.0

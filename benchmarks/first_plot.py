@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks import CORES, console
 from tests.browser import open_browser
 from tests.walks.jupyterlab import Desk, Notebook, new_page
-from trainloop.lab import START
+from trainloop.learner.lab import START
 
 BOUND_SECONDS = 10.0
 LESSON, TITLE, FIGURE = "1.1-what-is-a-training-loop", re.compile("^1[.]1 "), "Ten measured points"

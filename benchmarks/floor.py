@@ -18,13 +18,13 @@ import matplotlib
 import torch
 
 from tests.sample_class import Student
-from trainloop import values
-from trainloop.box import Step
-from trainloop.grade import Material, steps_of
-from trainloop.intake import take
+from trainloop.checks import values
+from trainloop.grading.grade import LessonBundle, steps_of
+from trainloop.grading.intake import take
+from trainloop.sandbox.job import Step
 
 
-def floor(material: Material, submissions: Sequence[Student], folder: Path, cores: int) -> float:
+def floor(material: LessonBundle, submissions: Sequence[Student], folder: Path, cores: int) -> float:
     """Wall time in seconds of all submissions, dealt out to as many processes as there are cores.
 
     Args:

@@ -22,9 +22,8 @@ from pathlib import Path
 
 from benchmarks import Advance, BenchmarkError, Measured, Way
 from tests.sample_class import Student
+from trainloop.checks.key import KEY_VARIABLE, Key
 from trainloop.course import Course
-from trainloop.instant import KEY_VARIABLE
-from trainloop.key import Key
 
 TEST = '''
 from otter.test_files import test_case
@@ -37,9 +36,9 @@ EXERCISE = {name!r}
 
 def observe(env, title):
     """Make one observation of the check cell, as the lesson does, and compare it with the reference's."""
-    from trainloop import rules, values
-    from trainloop.key import Key
-    from trainloop.instant import KEY_VARIABLE
+    from trainloop.checks import rules, values
+    from trainloop.checks.key import Key
+    from trainloop.checks.key import KEY_VARIABLE
     import os, torch
     from pathlib import Path
     key = Key.load(Path(os.environ[KEY_VARIABLE]))
@@ -47,7 +46,7 @@ def observe(env, title):
     given = lambda name: torch.from_numpy(values.array(key.given[name]).copy())
     exec({source!r}, {{**env, "check": lambda _, calls: seen.update(calls), "given": given}})
     check = next(one for one in key.exercises[EXERCISE].checks if one.title == title)
-    observation = values.checked(values.observe(seen[title]))
+    observation = values.validate_observation(values.observe(seen[title]))
     assert rules.passes(check.rule, observation, check.expected)
 '''
 CASE = """

@@ -37,17 +37,17 @@ from rich.table import Table
 
 from benchmarks import console, progress
 from tests.sample_class import dump, filled, reference, students
-from trainloop.batch import Mark, grade_class
-from trainloop.box import Limits
-from trainloop.cluster import FEW_MESSAGES, Cluster
+from trainloop.authoring.lesson import read
+from trainloop.classroom.demo import set_up
 from trainloop.course import Course, CourseError
-from trainloop.demo import set_up
-from trainloop.engine import Engine, EngineError, Setup, Threads
-from trainloop.grade import Material, Results, results
-from trainloop.lesson import read
-from trainloop.record import marks as recorded_marks
-from trainloop.record import record_class
-from trainloop.settings import Grading
+from trainloop.grading.batch import GradedSummary, grade_class
+from trainloop.grading.cluster import FEW_MESSAGES, Cluster
+from trainloop.grading.engine import Engine, EngineError, Setup, Threads
+from trainloop.grading.grade import LessonBundle, Results, results
+from trainloop.grading.record import marks as recorded_marks
+from trainloop.grading.record import record_class
+from trainloop.grading.settings import Grading
+from trainloop.sandbox.job import Limits
 
 SEED = 20_261_123
 ONE_IN = 33  # is hostile: 3 %
@@ -86,7 +86,7 @@ class ScaleError(Exception):
 class Run:
     """A class that was graded."""
 
-    marks: Mapping[str, Mark]
+    marks: Mapping[str, GradedSummary]
     seconds: float
     driver_mb: tuple[float, ...]  # resident memory of this process, sampled
     workers_mb: float  # most resident memory of one worker with its box, sampled
@@ -221,7 +221,7 @@ def differences(one: Run, other: Run) -> list[str]:
     return found
 
 
-def _points(mark: Mark) -> list[tuple[str, str, str]]:
+def _points(mark: GradedSummary) -> list[tuple[str, str, str]]:
     return [(one.name, one.status, one.points.hex()) for one in mark.graded.exercises]
 
 
@@ -275,7 +275,7 @@ def measure(
     slug = course.slug(lesson)
     mine = set_up(course, slug, folder / "course")
     folders = hand_in(mine if mine.text(slug).exists() else course, slug, mine.root / "submitted", count)
-    setup = Setup(Material.of(mine, slug), LIMITS, Grading(config=mine.config()).isolation)
+    setup = Setup(LessonBundle.of(mine, slug), LIMITS, Grading(config=mine.config()).isolation)
     kept = results(mine)
     about: dict[str, Any] = {"load": round(os.getloadavg()[0], 2)}
     dask.config.set(FEW_MESSAGES)  # the scheduler is in this process, too

@@ -1,28 +1,69 @@
-"""What the tests of grading share: a copy of the course to work in, its lessons, one box, one grader; and a browser."""
+"""What the tests of grading share: a copy of the course to work in, its lessons, one box, one grader; and a browser.
+
+Beside this, what all tests have in common: which of many alike are run (see `sampled`), and where the time went.
+"""
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import sample_class
+from tests import kinds, sample_class
 from tests.browser import open_browser
-from trainloop.box import Box
+from trainloop.authoring.lesson import Lesson, read
 from trainloop.course import CONFIG_NAME, Course
-from trainloop.grade import Graded, Material, grade
-from trainloop.intake import rebuild
-from trainloop.lesson import Lesson, read
+from trainloop.grading.grade import Graded, LessonBundle, grade
+from trainloop.grading.intake import rebuild
+from trainloop.sandbox.box import Box
 
 if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[1]
+FILES = 25  # in the list of where the time went
 COPIED = ("notebooks", "source", "release", "solutions")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run what is otherwise sampled: every mistake, every seed")
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Where the time goes, file by file: seconds of set-up, call and end, summed over the workers."""
+    seconds: Counter[str] = Counter()
+    for report in itertools.chain(*terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.split("::")[0]] += round(report.duration)
+    terminalreporter.section("seconds by file", "-")
+    for name, spent in seconds.most_common(FILES):
+        terminalreporter.write_line(f"{spent:6}  {name}")
+    terminalreporter.write_line(f"{seconds.total():6}  in all {len(seconds)} files")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the pure tests are asked for, hold them to what they are."""
+    if "not slow" in config.option.markexpr:
+        kinds.watch()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow."""
+    kinds.mark(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A pure test starts no process."""
+    with kinds.held(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -72,12 +113,12 @@ class Grader:
 
     course: Course
     box: Box
-    materials: dict[str, Material] = field(default_factory=dict)
+    materials: dict[str, LessonBundle] = field(default_factory=dict)
     lessons: dict[str, Lesson] = field(default_factory=dict)
 
-    def material(self, slug: str) -> Material:
+    def material(self, slug: str) -> LessonBundle:
         if slug not in self.materials:
-            self.materials[slug] = Material.of(self.course, slug)
+            self.materials[slug] = LessonBundle.of(self.course, slug)
         return self.materials[slug]
 
     def lesson(self, slug: str) -> Lesson:

@@ -18,12 +18,12 @@ from nbgrader.api import Gradebook
 from tests.conftest import ROOT
 from tests.lessons import SLUG, TEXT, lesson
 from tests.sample_class import dump
-from trainloop.box import Box
-from trainloop.build import build, write
+from trainloop.authoring.build import build, write
+from trainloop.checks.values import Json
+from trainloop.classroom.demo import set_up
 from trainloop.course import CONFIG_NAME, Course
-from trainloop.demo import set_up
-from trainloop.record import read_verdict
-from trainloop.values import Json
+from trainloop.grading.record import read_verdict
+from trainloop.sandbox.box import Box
 
 SCRIPTS = Path(sys.executable).parent
 SECONDS = 300  # for a command, on a busy machine

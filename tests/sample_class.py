@@ -16,10 +16,10 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from trainloop.authoring.lesson import Exercise, read
 from trainloop.course import Course
-from trainloop.lesson import Exercise, read
 
-Mark = Literal["full", "part", "none", "not full"]
+Deserved = Literal["full", "part", "none", "not full"]
 Answers = Mapping[str, str]
 HTML = '<script>alert("sasha")</script><img src="x" onerror="alert(1)"><a href="javascript:alert(2)">more</a>'
 
@@ -31,7 +31,7 @@ class Student:
     name: str
     story: str
     files: Mapping[str, bytes]  # by name
-    deserves: Mapping[str, Mark]
+    deserves: Mapping[str, Deserved]
     status: str
 
     def hand_in(self, folder: Path, slug: str) -> None:
@@ -54,12 +54,15 @@ def _solid(slug: str, exercises: Mapping[str, Exercise], released: NotebookNode)
     right = reference(exercises)
     yield Student("ada", "everything right", {name: filled(released, right)}, _all(exercises, "full"), "ok")
     for index, student in enumerate(("ben", "chloe", "dmitri")):
-        answers = {one.name: one.alternatives[index].code() for one in exercises.values()}
+        others = {
+            one.name: [other.code for other in one.alternatives] or [right[one.name]] for one in exercises.values()
+        }
+        answers = {exercise: codes[index % len(codes)] for exercise, codes in others.items()}
         yield Student(
             student, "right, in another way", {name: filled(released, answers)}, _all(exercises, "full"), "ok"
         )
     for index in range(max(len(one.mistakes) for one in exercises.values())):
-        answers = {one.name: one.mistakes[index % len(one.mistakes)].code() for one in exercises.values()}
+        answers = {one.name: one.mistakes[index % len(one.mistakes)].code for one in exercises.values()}
         story = f"the named mistake {index + 1} in each exercise"
         yield Student(
             f"learner-{index + 1:02}", story, {name: filled(released, answers)}, _all(exercises, "not full"), "wrong"
@@ -67,7 +70,7 @@ def _solid(slug: str, exercises: Mapping[str, Exercise], released: NotebookNode)
     yield Student("erin", "did not begin", {name: filled(released, {})}, _all(exercises, "none"), "missing")
     first = list(exercises)[:2]
     half = {one: right[one] for one in first}
-    marks: dict[str, Mark] = {one: "full" if one in first else "none" for one in exercises}
+    marks: dict[str, Deserved] = {one: "full" if one in first else "none" for one in exercises}
     yield Student("farid", "did the first two exercises", {name: filled(released, half)}, marks, "missing")
 
 
@@ -152,5 +155,5 @@ def dump(notebook: NotebookNode) -> bytes:
     return json.dumps(notebook, indent=1, ensure_ascii=False).encode()
 
 
-def _all(exercises: Mapping[str, Exercise], mark: Mark) -> dict[str, Mark]:
+def _all(exercises: Mapping[str, Exercise], mark: Deserved) -> dict[str, Deserved]:
     return dict.fromkeys(exercises, mark)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from nbgrader.api import Gradebook
 from typer.testing import CliRunner, Result
 
 from tests import sample_class
+from trainloop.authoring.lesson import read
+from trainloop.checks.key import VISIBLE_NAME, Key
 from trainloop.cli import app
 from trainloop.course import Course
-from trainloop.lesson import read
 
 COMMANDS = (
     "build",
@@ -230,7 +230,7 @@ def test_a_lesson_text_that_cannot_be_understood(own_course: Course, slug: str) 
     path.write_text("\n".join(lines), encoding="utf-8")
     before = tree(own_course.root)
     for command in ("build", "run"):
-        refused(trainloop(own_course.root, command, "2.1"), f"{slug}.md:{len(lines) + 1}:")
+        refused(trainloop(own_course.root, command, "2.1"), f"lesson.md:{len(lines) + 1}:")
     assert tree(own_course.root) == before
 
 
@@ -283,14 +283,10 @@ def solved(course: Course, slug: str, count: int | None = None) -> bytes:
     return sample_class.filled(course.read("release", slug), dict(list(reference.items())[:count]))
 
 
-def visible(course: Course, slug: str) -> dict[str, float]:
-    """What the checks in plain sight are worth, exercise by exercise."""
-    key = json.loads(course.visible_key(slug).read_text(encoding="utf-8"))
-    return {one["name"]: sum(check["points"] for check in one["checks"]) for one in key["exercises"]}
-
-
-def score(points: float) -> str:
-    return f"{points:.2f}".rstrip("0").rstrip(".")
+def visible(course: Course, slug: str) -> dict[str, int]:
+    """How many checks a learner sees counted, exercise by exercise."""
+    exercises = Key.load(course.release(slug) / VISIBLE_NAME).exercises
+    return {name: sum(not one.caps for one in each.checks) for name, each in exercises.items()}
 
 
 @pytest.mark.parametrize("name", ["work/{slug}/{slug}.ipynb", "{slug} (2).ipynb", "home.ipynb"])
@@ -304,8 +300,8 @@ def test_check_of_a_solved_notebook(own_course: Course, slug: str, name: str) ->
         (own_course.root / kind).rename(own_course.root / f"no-{kind}")
     before = tree(own_course.root)
     result = trainloop(path.parent, "check", path.name)
-    possible = sum(visible(own_course, slug).values())
-    assert f"{score(possible)} of {score(possible)} points in the checks that you can see." in words(result)
+    there = sum(visible(own_course, slug).values())
+    assert f"{there} of {there} checks passed." in words(result)
     assert result.exit_code == 0
     assert "FAIL" not in result.output
     assert tree(own_course.root) == before
@@ -316,15 +312,16 @@ def test_check_of_a_half_solved_notebook(own_course: Course, slug: str) -> None:
     first, second = list(exercises)[:2]
     mistake = exercises[second].mistakes[0]
     notebook = nbformat.reads(solved(own_course, slug, 1).decode(), as_version=4)
-    next(cell for cell in notebook.cells if cell.id == second).source = mistake.code()
+    next(cell for cell in notebook.cells if cell.id == second).source = mistake.code
     path = own_course.root / f"{slug}.ipynb"
     path.write_bytes(sample_class.dump(notebook))
     result = trainloop(own_course.root, "check", path.name)
     assert result.exit_code == 1
     said = words(result)
-    assert f"All checks of `{first}` passed." in said
-    assert f"All checks of `{second}` passed." not in said
-    assert mistake.docstring() in said
+    there = visible(own_course, slug)
+    assert f"All {there[first]} checks of `{first}` passed." in said
+    assert f"All {there[second]} checks of `{second}` passed." not in said
+    assert mistake.sentence in said
     assert "ot started yet" in said
     assert all(exercise.title in said for exercise in exercises.values())
-    assert f"of {score(sum(visible(own_course, slug).values()))} points" in said
+    assert f"of {sum(there.values())} checks passed." in said

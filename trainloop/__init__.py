@@ -1,50 +1,49 @@
 """Learn the Training Loop with PyTorch: the course's own small package.
 
-A lesson imports from here: `check`, the instant answer to an exercise; `hint`, for those who are stuck; `show`, which
-puts a figure into the notebook together with its description in words; `animate` and `explore`, for figures that move;
+A lesson imports from here: `check`, the instant answer to an exercise; `hint`, for those who are stuck; `solution`, the
+worked answer beside one's own; `predict`, a small question; `show`, which puts a figure into the notebook together with
+its description in words; `animate` and `explore`, for figures that move; `watch`, for what checks need beyond calls;
 and, in hidden checks, `given`.
-The rest follows the data, one module a station, each importing only from stations before it:
+The rest stands in rooms, each importing only from those above it:
 
-    values                  what crosses from a student's process: plain arrays and JSON
-    rules, key, verdict     compared with the reference and the named mistakes
-    instant, plots, motion  what a lesson imports
-    confine, isolation      shut a process off from the machine
-    worker, box, needs      run cells in another process, and only those that are needed
-    lesson, notation, lint  a lesson as written, and what is refused in it
-    build, execute          lesson text  -> notebooks and keys; run
-    intake                  a submission -> a notebook that we trust in everything but the answers
-    grade, batch            marks: of a submission, of a class
-    engine, cluster         where a class is graded
-    gradebook, record       nbgrader's gradebook and extension points
-    exchange                what is collected from a folder that every student can write to
-    lab, progress           a learner's working copy
-    feedback, report        what students and instructors read
-    syllabus, start         the page that a learner starts from
-    edition                 what a class is given in place of the repository
-    roster, collect, export who is who in Canvas and Moodle; submissions from there, marks to there
-    pages, class_report     a class at a glance
-    similar                 submissions that agree where few others do
-    demo                    a class to try it on
-    cli                     what people type
+    checks      what a check is: what was observed, what is right, and the sentence that says what is not
+    sandbox     other people's code, run in a process that can harm nobody
+    learner     what a learner's notebook and JupyterLab do
+    authoring   a lesson as written -> notebooks and keys
+    grading     a submission -> a mark in nbgrader's gradebook and a page of feedback
+    classroom   a class: who is who, what came in, what goes out, how it went
+    cli         what people type
+
+`course`, `syllabus` and `errors` are ground that everyone stands on, with `plots`, the look of all figures, and
+`watch`, the rules of exercises; `moved` knows what stood elsewhere once. Whatever of this a lesson imports keeps its
+name: learners keep notebooks for years.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from trainloop import moved
+
 if TYPE_CHECKING:
-    from trainloop.instant import check, given, hint
-    from trainloop.motion import animate, explore
+    from trainloop.learner.instant import check, given, hint
+    from trainloop.learner.motion import animate, explore
+    from trainloop.learner.predictions import predict
+    from trainloop.learner.worked import solution
     from trainloop.plots import show
 
-__all__ = ["animate", "check", "explore", "given", "hint", "show"]
+__all__ = ["animate", "check", "explore", "given", "hint", "predict", "show", "solution"]
 _STATIONS = {
     "show": "plots",
-    "animate": "motion",
-    "explore": "motion",
-    "check": "instant",
-    "given": "instant",
-    "hint": "instant",
+    "animate": "learner.motion",
+    "explore": "learner.motion",
+    "check": "learner.instant",
+    "given": "learner.instant",
+    "hint": "learner.instant",
+    "predict": "learner.predictions",
+    "solution": "learner.worked",
 }
+
+moved.watch()
 
 
 def __getattr__(name: str) -> Any:

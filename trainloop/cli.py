@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,11 +14,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from trainloop.errors import TrainloopError
+
 if TYPE_CHECKING:
-    from trainloop.batch import Mark
     from trainloop.course import Course
-    from trainloop.gradebook import Change
-    from trainloop.isolation import Level
+    from trainloop.grading.batch import GradedSummary
+    from trainloop.grading.gradebook import Change
+    from trainloop.sandbox.box import Box
+    from trainloop.sandbox.isolation import Level
 
 app = typer.Typer(
     help="Learn the Training Loop with PyTorch: build, run, check and grade its lessons.",
@@ -42,26 +45,9 @@ def _plain_errors() -> Iterator[None]:
     """Turn what the stations refuse into one sentence and exit status 1."""
     from traitlets import TraitError
 
-    from trainloop.box import BoxError
-    from trainloop.course import CourseError
-    from trainloop.engine import EngineError
-    from trainloop.isolation import IsolationError
-    from trainloop.key import KeyFileError
-    from trainloop.lab import LabError
-    from trainloop.lesson import LessonError
-
     try:
         yield
-    except (
-        BoxError,
-        CourseError,
-        EngineError,
-        IsolationError,
-        KeyFileError,
-        LabError,
-        LessonError,
-        TraitError,
-    ) as error:
+    except (TrainloopError, TraitError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
@@ -99,44 +85,116 @@ def _slugs(course: Course, names: Sequence[str] | None) -> list[str]:
 
 
 @app.command()
+def new(
+    number: Annotated[str, typer.Argument(help="The lesson's number in the plan, such as 2.2.")],
+    name: Annotated[str, typer.Option(help="Its name in the slug (default: the words of its title).")] = "",
+) -> None:
+    """Write the two files of a new lesson, with blanks to fill in."""
+    with _plain_errors():
+        from trainloop.authoring.begin import skeleton
+        from trainloop.course import Course
+
+        for path in skeleton(Course.find(), number, name):
+            console.print(f"written: {path}", highlight=False, soft_wrap=True)
+        console.print(
+            f"Fill in what is marked TODO, and see what is still refused: trainloop build {number} --watch",
+            soft_wrap=True,
+        )
+
+
+@app.command()
 def build(
     lessons: Lessons = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if anything is out of date.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Build again whenever a lesson's text is saved.")] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", "-n", min=1, help="Answers run at the same time (default: the cores).")
     ] = None,
+    with_edits: Annotated[
+        bool, typer.Option("--edits", help="Make the generic edits of all right answers anew; a minute more a lesson.")
+    ] = False,
 ) -> None:
     """Make source/, release/ and solutions/ from the lesson texts in notebooks/."""
-    with _plain_errors():
-        from trainloop.box import Box
-        from trainloop.build import build as build_lesson
-        from trainloop.build import differences, write
+    if watch and check:
+        raise typer.BadParameter("what is checked is not watched; leave one of the two out.", param_hint="--watch")
+    with _plain_errors(), ExitStack() as stack:
+        from trainloop.authoring.begin import saves
         from trainloop.course import Course
-        from trainloop.lesson import read
-        from trainloop.lint import lint
+        from trainloop.sandbox.box import Box
 
         course = Course.find()
-        texts = [read(course.text(slug)) for slug in _slugs(course, lessons)]
-        refused = [error for lesson in texts for error in lint(lesson)]
-        for error in refused:
-            errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        if refused:
-            raise typer.Exit(1)
-        drifted = False
+        slugs = _slugs(course, lessons)
+        boxes: list[Box] = []
+
+        def opened() -> list[Box]:
+            if not boxes:
+                boxes.extend(stack.enter_context(Box()) for _ in range(workers or os.cpu_count() or 1))
+            return boxes
+
+        if not watch:
+            _build(course, slugs, check, opened, with_edits)
+            return
+        with suppress(KeyboardInterrupt):
+            for _ in saves([course.text(slug) for slug in slugs]):
+                with suppress(typer.Exit), _plain_errors():
+                    _build(course, slugs, check, opened, with_edits)
+                console.print("Watching. Save a text to build it again; Ctrl+C ends.", style="dim")
+
+
+def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[], list[Box]], with_edits: bool) -> None:
+    """Build lessons, in boxes that are asked for once their texts can be read; say what was refused, or has changed."""
+    from trainloop.authoring.build import build as build_lesson
+    from trainloop.authoring.build import committed, differences, write
+    from trainloop.authoring.lesson import read
+    from trainloop.authoring.lint import lint
+    from trainloop.authoring.trials import Kept
+
+    texts = [read(course.text(slug)) for slug in slugs]
+    refused = [error for lesson in texts for error in lint(lesson)]
+    for error in refused:
+        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    if refused:
+        raise typer.Exit(1)
+    drifted = False
+    ready = boxes()
+    with _progress("Building", len(texts)) as advance:
+        for lesson in texts:
+            kept = None if check else Kept(course.root / ".trainloop" / "built" / f"{lesson.slug}.json")
+            built = build_lesson(
+                lesson, *ready, known=committed(course.key(lesson.slug)), kept=kept, with_edits=with_edits
+            )
+            changed = differences(built, course.root) if check else write(built, course.root)
+            advance("")
+            for path in changed:
+                console.print(f"{'out of date' if check else 'written'}: {path}", highlight=False, soft_wrap=True)
+            drifted = drifted or (check and bool(changed))
+    if drifted:
+        errors.print("Build the lessons and commit what changes: trainloop build", style="red")
+        raise typer.Exit(1)
+    console.print(f"{len(texts)} lesson{'s' if len(texts) != 1 else ''} up to date.")
+
+
+@app.command()
+def audit(
+    lessons: Lessons = None,
+    workers: Annotated[int | None, typer.Option("--workers", "-n", min=1, help="Answers run at the same time.")] = None,
+) -> None:
+    """Measure how well checks catch and name what nobody wrote down: edits of all right answers."""
+    with _plain_errors():
+        from trainloop.authoring.audit import audit as audit_lesson
+        from trainloop.authoring.audit import read_judged, report
+        from trainloop.authoring.lesson import read
+        from trainloop.checks.key import Key
+        from trainloop.course import Course
+        from trainloop.sandbox.box import Box
+
+        course = Course.find()
         with ExitStack() as stack:
             boxes = [stack.enter_context(Box()) for _ in range(workers or os.cpu_count() or 1)]
-            advance = stack.enter_context(_progress("Building", len(texts)))
-            for lesson in texts:
-                built = build_lesson(lesson, *boxes)
-                changed = differences(built, course.root) if check else write(built, course.root)
-                advance("")
-                for path in changed:
-                    console.print(f"{'out of date' if check else 'written'}: {path}", highlight=False, soft_wrap=True)
-                drifted = drifted or (check and bool(changed))
-        if drifted:
-            errors.print("Build the lessons and commit what changes: trainloop build", style="red")
-            raise typer.Exit(1)
-        console.print(f"{len(texts)} lesson{'s' if len(texts) != 1 else ''} up to date.")
+            for slug in _slugs(course, lessons):
+                judged = read_judged(course.root / "tests" / "audit" / f"{slug}.toml")
+                found = audit_lesson(read(course.text(slug)), Key.load(course.key(slug)), boxes, judged)
+                console.print(report(slug, found), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -148,9 +206,9 @@ def run(
 ) -> None:
     """Execute instructor notebooks end to end; fail on an error, a number that is not so, or a time bound."""
     with _plain_errors():
+        from trainloop.authoring.execute import execute
+        from trainloop.authoring.lesson import read
         from trainloop.course import Course
-        from trainloop.execute import execute
-        from trainloop.lesson import read
 
         course = Course.find()
         slugs = _slugs(course, lessons)
@@ -199,8 +257,8 @@ def grade(
     if workers is not None and scheduler is not None:
         raise typer.BadParameter("a scheduler has its own workers; leave --workers out.", param_hint="--scheduler")
     with _plain_errors():
+        from trainloop.classroom.report import quarantined
         from trainloop.course import Course
-        from trainloop.report import quarantined
 
         course = Course.find()
         try:
@@ -227,7 +285,7 @@ def _may_write(yes: bool, dry_run: bool) -> Callable[[Sequence[Change]], bool]:
 
 def _level(name: str | None) -> Level | None:
     """A level of isolation by name."""
-    from trainloop.isolation import LEVELS
+    from trainloop.sandbox.isolation import LEVELS
 
     for level in LEVELS:
         if name == level:
@@ -245,25 +303,26 @@ def _grade_class(
     force: bool = False,
     level: Level | None = None,
     may_write: Callable[[Sequence[Change]], bool] = lambda changed: True,
-) -> dict[str, Mark]:
+) -> dict[str, GradedSummary]:
     """Grade with a progress bar, record, print the table. Refuses what is amiss before anything is written.
 
     `may_write` is asked once the marks that change have been listed.
     """
-    from trainloop.batch import alone, grade_class
-    from trainloop.engine import Setup, engine
-    from trainloop.grade import Material, results, submissions
-    from trainloop.record import changes, check_gradebook, record_class
-    from trainloop.report import changes_table, class_table, notes, summary
-    from trainloop.settings import Grading
+    from trainloop.classroom.report import changes_table, class_table, notes, summary
+    from trainloop.grading.batch import alone, grade_class
+    from trainloop.grading.engine import Setup
+    from trainloop.grading.engines import choose_engine
+    from trainloop.grading.grade import LessonBundle, results, submissions
+    from trainloop.grading.record import changes, check_gradebook, record_class
+    from trainloop.grading.settings import Grading
 
     grading = Grading(config=course.config())
-    material = Material.of(course, slug)
+    material = LessonBundle.of(course, slug)
     folders = submissions(course, slug)
     check_gradebook(course, material)
     setup = Setup(material, grading.limits(), level or grading.isolation)
     with alone(course):
-        with engine(setup, workers or grading.workers, scheduler) as opened:
+        with choose_engine(setup, workers or grading.workers, scheduler) as opened:
             where = f"{opened.workers} worker{'s' if opened.workers != 1 else ''} {opened.place}"
             console.print(
                 f"{slug}: {len(folders)} submissions, {where}, isolation: {setup.level}",
@@ -276,7 +335,7 @@ def _grade_class(
             console.print(changes_table(changed))
         if may_write(changed):
             with _progress("Writing the gradebook", len(marks)) as advance:
-                record_class(course, material, marks, lambda: advance(""))
+                marks = record_class(course, material, marks, lambda: advance(""))
         else:
             console.print("The gradebook is as it was. The verdicts are kept: a later run writes them.")
     graded = {student: mark.graded for student, mark in marks.items()}
@@ -286,11 +345,22 @@ def _grade_class(
     return marks
 
 
-def _counting(advance: Callable[[str], None]) -> Callable[[str, Mark], None]:
+def _name_failed(what: str, failed: Mapping[str, str]) -> None:
+    """Name those that something went wrong with, and end with status 1 if there are any."""
+    from trainloop.checks.text import one_line
+
+    for student, why in failed.items():
+        line = one_line(f"{student} {what}: {why}")
+        errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _counting(advance: Callable[[str], None]) -> Callable[[str, GradedSummary], None]:
     """Count what was graded before, and what the grader failed on, beside the bar."""
     before = failed = 0
 
-    def done(_: str, mark: Mark) -> None:
+    def done(_: str, mark: GradedSummary) -> None:
         nonlocal before, failed
         before += mark.before
         failed += mark.graded.status == "grader error"
@@ -311,10 +381,10 @@ Output = Annotated[
 def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
     """Show a graded class at a glance: marks, common mistakes, checks that fail. A page and a picture."""
     with _plain_errors():
-        from trainloop.class_report import class_results, graded_students, summary, write_report
-        from trainloop.class_report import report as report_on
+        from trainloop.classroom.class_report import class_results, graded_students, summary, write_report
+        from trainloop.classroom.class_report import report as report_on
+        from trainloop.classroom.pages import FOLDER
         from trainloop.course import Course
-        from trainloop.pages import FOLDER
 
         course = Course.find()
         slug = course.slug(lesson)
@@ -325,47 +395,50 @@ def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None
         page, picture = write_report(one, output or course.root / FOLDER)
         for line in [*summary(one), f"The page: {page}", f"The picture: {picture}"]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _name_failed("is graded, but the verdict cannot be read; grade the lesson again", found.failed)
 
 
 @app.command()
 def similar(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
     """Put similar submissions side by side, to look at and never as a verdict. What was released is taken out."""
     with _plain_errors():
+        from trainloop.classroom.pages import FOLDER
+        from trainloop.classroom.similar import answers, check_enough, compare, write_page
         from trainloop.course import Course
-        from trainloop.grade import Material, submissions
-        from trainloop.pages import FOLDER
-        from trainloop.similar import answers, check_enough, compare, write_page
+        from trainloop.grading.grade import LessonBundle, submissions
 
         course = Course.find()
-        material = Material.of(course, course.slug(lesson))
+        material = LessonBundle.of(course, course.slug(lesson))
         folders = submissions(course, material.slug)
+        failed: dict[str, str] = {}
         with _progress("Reading the answers", len(folders)) as advance:
-            found = answers(material, folders, lambda: advance(""))
+            found = answers(material, folders, lambda: advance(""), failed)
         check_enough(found, material.slug)
         with console.status("Comparing"):
             compared = compare(found)
-        page, said = write_page(course, material, compared, output or course.root / FOLDER, names)
+        page, said = write_page(course, material, compared, output or course.root / FOLDER, names, failed)
         lines = [f"{material.slug}: {compared.students} submissions compared, {len(said)} pairs to look at."]
         for line in [*lines, *(f"  {pair}" for pair in said[:5]), "Alike is not copied.", f"The page: {page}"]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _name_failed("could not be compared", failed)
 
 
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="Your notebook.", metavar="FILE")]) -> None:
     """Grade your own notebook with the checks that you can see: all messages and a score, no gradebook."""
     with _plain_errors():
-        from trainloop.box import Box
+        from trainloop.classroom.report import notebook_report
         from trainloop.course import Course, CourseError
-        from trainloop.grade import Material, grade
-        from trainloop.intake import rebuild
-        from trainloop.report import notebook_report
+        from trainloop.grading.grade import LessonBundle, grade
+        from trainloop.grading.intake import rebuild
+        from trainloop.sandbox.box import Box
 
         if not file.is_file():
             raise CourseError(
                 f"There is no file {file}. Name your notebook: trainloop check work/<lesson>/<lesson>.ipynb"
             )
         course = Course.find()
-        material = Material.visible(course, course.lesson_of(file))
+        material = LessonBundle.visible(course, course.lesson_of(file))
         intake = rebuild(file.read_bytes(), material.base, material.released)
         with console.status("Running your notebook"), Box() as box:
             graded = grade(material, intake, box)
@@ -384,18 +457,20 @@ def collect(
 ) -> None:
     """Collect a lesson's submissions from what Canvas or Moodle delivers. Newer ones take the place of older ones."""
     with _plain_errors():
-        from trainloop.collect import collect as collect_from
+        from trainloop.checks.text import one_line
+        from trainloop.classroom.collect import collect as collect_from
+        from trainloop.classroom.report import MAX_ROWS
         from trainloop.course import Course
-        from trainloop.report import MOST
 
         course = Course.find()
         slug = course.slug(lesson)
         collected = collect_from(course, slug, files)
         console.print(f"{slug}: {collected}", markup=False, highlight=False, soft_wrap=True)
-        for note in collected.notes[:MOST]:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
-        if len(collected.notes) > MOST:
-            console.print(f"And {len(collected.notes) - MOST} more such notes.", highlight=False)
+        for note in collected.notes[:MAX_ROWS]:
+            console.print(one_line(note), markup=False, highlight=False, soft_wrap=True)
+        if len(collected.notes) > MAX_ROWS:
+            console.print(f"And {len(collected.notes) - MAX_ROWS} more such notes.", highlight=False)
+        _name_failed("could not be collected", collected.failed)
 
 
 @app.command()
@@ -415,16 +490,18 @@ def export(
 ) -> None:
     """Write a lesson's marks into a file that Canvas or Moodle imports."""
     with _plain_errors():
+        from trainloop.checks.text import one_line
+        from trainloop.classroom.export import ExportRequest
+        from trainloop.classroom.export import export as export_marks
         from trainloop.course import Course
-        from trainloop.export import Wish
-        from trainloop.export import export as export_marks
 
         course = Course.find()
         slug = course.slug(lesson)
-        done = export_marks(course, slug, Wish(system, to, roster, column, missing))
+        done = export_marks(course, slug, ExportRequest(system, to, roster, column, missing))
         console.print(f"{slug}: {done.marks} marks written to {to}", markup=False, highlight=False, soft_wrap=True)
         for note in done.notes:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+            console.print(one_line(note), markup=False, highlight=False, soft_wrap=True)
+        _name_failed("has a mark that could not be exported", done.failed)
 
 
 @app.command()
@@ -435,9 +512,9 @@ def lab(
 ) -> None:
     """Open JupyterLab on your own working copy of the lessons. Updates never touch what you changed."""
     with _plain_errors():
-        from trainloop import start
         from trainloop.course import Course, scripts_on_path
-        from trainloop.lab import FOLDER, launch, update
+        from trainloop.learner import start
+        from trainloop.learner.lab import FOLDER, launch, update
 
         course = Course.find()
         release, mine = course.root / "release", folder or course.root / FOLDER
@@ -458,10 +535,10 @@ def progress(
 ) -> None:
     """Show which lessons you have done, with scores, as your notebooks were last saved. Nothing is run."""
     with _plain_errors():
+        from trainloop.classroom.report import progress_table
         from trainloop.course import Course
-        from trainloop.lab import FOLDER
-        from trainloop.progress import progress as read_progress
-        from trainloop.report import progress_table
+        from trainloop.learner.lab import FOLDER
+        from trainloop.learner.progress import progress as read_progress
 
         course = Course.find()
         console.print(progress_table(read_progress(course.root / "release", folder or course.root / FOLDER)))
@@ -476,8 +553,8 @@ def solution(
     """Put the worked solution of a lesson beside your notebook. It is neither counted nor graded."""
     with _plain_errors():
         from trainloop.course import Course, CourseError
-        from trainloop.lab import FOLDER, give
-        from trainloop.progress import progress as read_progress
+        from trainloop.learner.lab import FOLDER, give
+        from trainloop.learner.progress import progress as read_progress
 
         course = Course.find()
         release, mine = course.root / "release", folder or course.root / FOLDER
@@ -505,14 +582,17 @@ def edition(
     lessons: Lessons = None,
     solutions: Annotated[
         list[str] | None,
-        typer.Option("--solutions", help="A lesson whose worked solution goes along. May be given several times."),
+        typer.Option(
+            "--solutions",
+            help="A lesson whose worked solution goes along, as for solution() in its notebook. Repeatable.",
+        ),
     ] = None,
 ) -> None:
     """Write a student edition to hand to a class: lessons without solutions, and what they need to run."""
     with _plain_errors():
+        from trainloop.classroom.edition import edition as make
+        from trainloop.classroom.edition import write
         from trainloop.course import Course
-        from trainloop.edition import edition as make
-        from trainloop.edition import write
 
         course = Course.find()
         slugs, worked = _slugs(course, lessons), [course.slug(name) for name in solutions or ()]
@@ -530,9 +610,9 @@ def demo(
 ) -> None:
     """Release a real lesson to a class of sample students, grade what they hand in, and write their feedback."""
     with _plain_errors():
+        from trainloop.classroom.demo import feedback, hand_in, set_up
         from trainloop.course import Course
-        from trainloop.demo import feedback, hand_in, set_up
-        from trainloop.isolation import choose
+        from trainloop.sandbox.isolation import choose
 
         course = Course.find()
         slug = course.slug("2.1")

@@ -15,12 +15,13 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from trainloop.key import VISIBLE_NAME
+from trainloop import moved
+from trainloop.errors import TrainloopError
 
 CONFIG_NAME = "nbgrader_config.py"
 
 
-class CourseError(Exception):
+class CourseError(TrainloopError):
     """Something about the course's folder is not as it should be. One sentence says what, and what to do."""
 
 
@@ -45,12 +46,12 @@ class Course:
 
     def texts(self) -> list[Path]:
         """The lessons as written, in the order of their numbers."""
-        return sorted((self.root / "notebooks").glob("*.md"), key=lambda path: _order(path.stem))
+        return sorted((self.root / "notebooks").glob("*/lesson.md"), key=lambda path: _order(path.parent.name))
 
     def slugs(self) -> list[str]:
         """Which lessons there are, in order: as written or, in a student edition, as released."""
         released = [path.stem for path in (self.root / "release").glob("*/*.ipynb") if path.stem == path.parent.name]
-        return [path.stem for path in self.texts()] or sorted(released, key=_order)
+        return [path.parent.name for path in self.texts()] or sorted(released, key=_order)
 
     def slug(self, name: str) -> str:
         """The slug of a lesson, given it, its number ("2.1") or the path of its text.
@@ -58,7 +59,8 @@ class Course:
         Raises:
             CourseError: there is no such lesson; the message lists those there are.
         """
-        wanted = Path(name).stem if name.endswith((".md", ".ipynb")) else name.rstrip("/")
+        path = Path(name)
+        wanted = path.parent.name if path.suffix == ".md" else path.stem if path.suffix == ".ipynb" else path.name
         slugs = self.slugs()
         found = [slug for slug in slugs if wanted in (slug, slug.split("-")[0])]
         if len(found) == 1:
@@ -90,7 +92,7 @@ class Course:
 
     def text(self, slug: str) -> Path:
         """The lesson as written."""
-        return self.root / "notebooks" / f"{slug}.md"
+        return self.root / "notebooks" / slug / "lesson.md"
 
     def notebook(self, kind: str, slug: str) -> Path:
         """A generated notebook; `kind` is "source", "release" or "solutions"."""
@@ -100,9 +102,9 @@ class Course:
         """The full key, for the grader alone."""
         return self.root / "solutions" / "keys" / f"{slug}.json"
 
-    def visible_key(self, slug: str) -> Path:
-        """The key that travels with the release."""
-        return self.root / "release" / slug / VISIBLE_NAME
+    def release(self, slug: str) -> Path:
+        """The folder that learners get of a lesson: their notebook, and the visible key beside it."""
+        return self.root / "release" / slug
 
     def read(self, kind: str, slug: str) -> NotebookNode:
         """A generated notebook, read.
@@ -122,8 +124,14 @@ class Course:
             raise CourseError(f"{path} cannot be read ({error}). Build it again: trainloop build") from None
 
     def config(self, overrides: Config | None = None) -> Config:
-        """nbgrader's configuration of this course, as its own commands read it."""
+        """nbgrader's configuration of this course, as its own commands read it.
+
+        Raises:
+            CourseError: it names what has moved since it was written.
+        """
         config = PyFileConfigLoader(CONFIG_NAME, path=str(self.root)).load_config()
+        if moved.names_moved(config):
+            raise CourseError(moved.SENTENCE)
         config.CourseDirectory.root = str(self.root)
         config.merge(overrides or Config())
         return config

@@ -19,12 +19,12 @@ from nbformat.v4 import new_code_cell
 
 from tests.conftest import ROOT
 from tests.sample_class import dump, reference
-from trainloop.box import Box
-from trainloop.build import build, write
+from trainloop.authoring.build import build, write
+from trainloop.authoring.lesson import read
+from trainloop.classroom.demo import set_up
 from trainloop.course import CONFIG_NAME, Course
-from trainloop.demo import set_up
-from trainloop.grade import Material
-from trainloop.lesson import read
+from trainloop.grading.grade import LessonBundle
+from trainloop.sandbox.box import Box
 
 Doc: TypeAlias = dict[str, Any]
 
@@ -70,12 +70,6 @@ check("scale", {
 })
 ```
 
-```python judge="scale"
-import torch
-
-given = {"drawer": torch.tensor([37.4375, -5.25])}
-```
-
 ### Exercise 2: Describe
 
 ```python exercise="describe"
@@ -113,13 +107,27 @@ check("predict", {
     ### END HIDDEN TESTS
 })
 ```
+'''
 
-```python judge="predict"
+ANSWERS = """\
+# 9.8 Attacked: answers
+
+## scale
+
+```python judge
+import torch
+
+given = {"drawer": torch.tensor([37.4375, -5.25])}
+```
+
+## predict
+
+```python judge
 import torch
 
 judges = {"unknown points": accuracy((torch.sin(torch.arange(40.0)) > 0).long(), at_least=0.9)}
 ```
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -127,24 +135,25 @@ class Arena:
     """The course, what its lesson is graded with, and the right answers."""
 
     course: Course
-    material: Material
+    material: LessonBundle
     right: Mapping[str, str]
 
     @staticmethod
     def build(folder: Path, box: Box) -> Arena:
         """Write the lesson into `folder` and build it there."""
         course = Course(folder)
-        (folder / "notebooks").mkdir(parents=True)
+        course.text(SLUG).parent.mkdir(parents=True)
         shutil.copy(ROOT / CONFIG_NAME, folder)
         course.text(SLUG).write_text(TEXT, encoding="utf-8")
+        course.text(SLUG).with_name("answers.md").write_text(ANSWERS, encoding="utf-8")
         lesson = read(course.text(SLUG))
         write(build(lesson, box), folder)
-        return Arena(course, Material.of(course, SLUG), reference(lesson.exercises))
+        return Arena(course, LessonBundle.of(course, SLUG), reference(lesson.exercises))
 
     def with_gradebook(self, folder: Path) -> Arena:
         """The same course in a new folder, released there by nbgrader."""
         course = set_up(self.course, SLUG, folder)
-        return Arena(course, Material.of(course, SLUG), self.right)
+        return Arena(course, LessonBundle.of(course, SLUG), self.right)
 
     def folder(self, student: str) -> Path:
         """Where a student hands in; made, empty."""
@@ -159,11 +168,15 @@ class Arena:
         return doc
 
     def notebook(self, *added: str, **answers: str) -> NotebookNode:
-        """A submission: everything right, apart from `answers`, and `added` cells at the end."""
+        """A submission: everything right, apart from `answers`, and `added` cells before the first check.
+
+        There they bite: a check looks at the notebook as it is where the check stands, and at nothing that comes later.
+        """
         notebook = copy.deepcopy(self.material.released)
         for cell in notebook.cells:
             cell.source = {**self.right, **answers}.get(cell.id, cell.source)
-        notebook.cells += [new_code_cell(text) for text in added]
+        first = next(place for place, cell in enumerate(notebook.cells) if cell.id == "check-scale")
+        notebook.cells[first:first] = [new_code_cell(text) for text in added]
         return notebook
 
     def honest(self, folder: Path) -> None:
@@ -175,7 +188,7 @@ HandIn: TypeAlias = Callable[[Arena, Path], object]
 
 
 def by_code(code: str, **answers: str) -> HandIn:
-    """`code` in a cell at the end, behind everything else; `scale` is wrong unless it is among the `answers`."""
+    """`code` in a cell before the first check; `scale` is wrong unless it is among the `answers`."""
     return lambda arena, folder: put(folder, dump(arena.notebook(code, **{"scale": WRONG, **answers})))
 
 

@@ -27,9 +27,9 @@ from typing import Any
 import psutil
 
 from tests.attacks.arena import FULL, SECRETS, Arena, HandIn
-from trainloop.box import Box
-from trainloop.grade import Graded, Results, grade_folder
-from trainloop.verdict import Status
+from trainloop.checks.verdict import VerdictStatus
+from trainloop.grading.grade import Graded, Results, grade_folder
+from trainloop.sandbox.box import Box
 
 PATIENCE = 15.0  # seconds for the processes of an attack to be gone
 
@@ -45,7 +45,7 @@ class Attack:
     """Writes it into the student's empty folder."""
     lost: Mapping[str, float] = field(default_factory=dict)
     """Points lost by exercise; `whole("scale")` for all of one. Nothing: full marks are deserved."""
-    status: Status = "ok"
+    status: VerdictStatus = "ok"
     """The overall status."""
     seconds: float = 60.0
     """It must be judged within this time. Generous: other things run on the machine."""
@@ -53,7 +53,7 @@ class Attack:
     """Runs beside the grading, until the event is set: it may change the submission."""
     traces: tuple[Path, ...] = ()
     """Files outside of the course and the temporary folder that must not be there afterwards."""
-    also: tuple[Status, ...] = ()
+    also: tuple[VerdictStatus, ...] = ()
     """Other overall statuses that are as good, where the kernel may be quicker than the box."""
 
     @property
@@ -93,7 +93,7 @@ class Referee:
         ignored = mallory if attack.meanwhile else None
         assert_nothing_left(before, watched, ignored)
         assert [path for path in attack.traces if path.exists()] == []
-        assert points(next_one) == FULL, "the next student pays for it"
+        assert points(next_one) == FULL, ("the next student pays for it", points(next_one), sentences(next_one))
         assert_nothing_hidden(graded)
         return graded
 
@@ -122,9 +122,14 @@ def points(graded: Graded) -> dict[str, float]:
     return {one.name: one.points for one in graded.exercises}
 
 
+def sentences(graded: Graded) -> list[str]:
+    """What the verdict says of each check that says something."""
+    return [f"{check.title}: {check.sentence}" for one in graded.exercises for check in one.checks if check.sentence]
+
+
 def assert_deserved(attack: Attack, graded: Graded) -> None:
     """The mark and the status are those that the attack deserves."""
-    said = [f"{check.title}: {check.sentence}" for one in graded.exercises for check in one.checks if check.sentence]
+    said = sentences(graded)
     assert points(graded) == attack.points, (attack.does, graded.notes, said)
     assert graded.status in (attack.status, *attack.also), (attack.does, graded.notes, said)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.attacks.arena import FULL, SECRETS, SLUG, Arena
 from tests.attacks.attack import Attack, Referee, Traces, assert_nothing_left
-from trainloop.record import marks
+from trainloop.grading.record import marks
 
 SCRIPTS = Path(sys.executable).parent
 SECONDS = 300.0  # for a command, on a busy machine

@@ -1,12 +1,14 @@
-"""Code that wants marks, or to see what is hidden: by name, what it does and how.
+"""Code that wants marks, or to see what is hidden: by name, what it does and how, and what it loses.
 
-Each runs in a cell at the end of a notebook in which `scale` is wrong, before all checks.
+Each runs in a cell before the first check of a notebook in which `scale` is wrong.
 """
 
 from __future__ import annotations
 
 import json
 from typing import TypeAlias
+
+from trainloop.checks.verdict import VerdictStatus
 
 Codes: TypeAlias = dict[str, tuple[str, str]]
 
@@ -121,12 +123,12 @@ torch.from_numpy = lambda array: torch.zeros(2)
         "Replaces what looks at an answer, wherever it is kept, by something that likes everything.",
         """
 import sys
-values = sys.modules["trainloop.values"]
+values = sys.modules["trainloop.checks.values"]
 liked = {"saw": "value", "value": {"type": "float", "data": "nan"}, "points": 4}
 real = values.observe
 values.observe = lambda call, *rest: liked if "scale" in call.__code__.co_names else real(call, *rest)
-values.raised = lambda *_, **__: liked
-values.same = values.same_value = values.checked = lambda *_, **__: True
+values.describe_exception = lambda *_, **__: liked
+values.same = values.same_value = values.validate_observation = lambda *_, **__: True
 """,
     ),
     "modules": (
@@ -136,7 +138,8 @@ import sys, types
 class Anything(types.ModuleType):
     def __getattr__(self, name):
         return lambda *_, **__: True
-for name in ("numpy", "json", "trainloop.values", "trainloop.verdict", "trainloop.rules", "trainloop.worker"):
+for name in ("numpy", "json", "trainloop.checks.values", "trainloop.checks.verdict",
+             "trainloop.checks.rules", "trainloop.sandbox.worker"):
     sys.modules[name] = Anything(name)
 """,
     ),
@@ -448,13 +451,21 @@ def scale(x):
     ),
 }
 
-ALL = ("scale", "describe", "predict")
-# Who spoils what everything depends on has no right answer left, and is reported as what it looks like.
-LOST = dict.fromkeys(
-    ("builtin-compile", "builtin-exec", "builtin-type", "leak-by-value", "leak-by-grader", "leak-by-forged-reports"),
-    ALL,
-)
-NOT_REACHED = {"builtin-compile", "builtin-exec"}
+SCALE = {"scale": 4.0}
+ALL = {"scale": 4.0, "describe": 2.0, "predict": 2.0}
+# Who spoils what everything depends on has no right answer left below, and is reported as what it looks like. Without
+# `open`, a process cannot take over a hidden check, and what it would have earned there is lost.
+LOST = {
+    **dict.fromkeys(("input-transformer", "tree-transformer", "run-cell", "leak-by-forged-reports"), ALL),
+    **dict.fromkeys((f"builtin-{name}" for name in ("compile", "exec", "len", "type")), ALL),
+    "builtin-open": SCALE | {"describe": 1.0, "predict": 1.0},
+    "leak-by-grader": ALL,
+}
+ENDS: dict[str, VerdictStatus] = {
+    **dict.fromkeys(("input-transformer", "tree-transformer", "builtin-compile", "builtin-exec"), "missing"),
+    **dict.fromkeys(("run-cell", "builtin-len", "builtin-open"), "crashed"),
+    "leak-by-forged-reports": "timeout",
+}
 
 EDITS = """
 import atexit, contextlib, pathlib, threading, time

@@ -4,8 +4,8 @@ To add a case, write an `Attack` (see `attack`) into the list of its group, `tes
 
     Attack("eval", "Evaluates nonsense.", by_code("eval('nonsense')"), lost=whole("scale"), status="wrong")
 
-`by_code` leaves the answer to `scale` wrong and puts the code into a cell at the end; `by_answer` gives answers to
-exercises; `by_change` edits the notebook's JSON; anything else is a function that writes a submission into a folder,
+`by_code` leaves the answer to `scale` wrong and puts the code into a cell before the checks; `by_answer` gives answers
+to exercises; `by_change` edits the notebook's JSON; anything else is a function that writes a submission into a folder,
 see `arena`. The test of a group is
 
     @pytest.mark.parametrize("attack", ATTACKS, ids=by_name)
@@ -31,8 +31,10 @@ import pytest
 from tests.attacks.arena import Arena
 from tests.attacks.attack import Referee
 from tests.attacks.payloads import Listener
-from trainloop.box import Box, BoxError, Limits
-from trainloop.isolation import IsolationError
+from trainloop.sandbox.box import Box
+from trainloop.sandbox.hosts import BoxError
+from trainloop.sandbox.isolation import IsolationError
+from trainloop.sandbox.job import Limits
 
 LIMITS = Limits(cell_seconds=10.0, total_seconds=60.0, memory_bytes=2 * 2**30)
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER in linux/prctl.h

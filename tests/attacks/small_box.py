@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from nbformat import NotebookNode
 
 from tests.attacks.attack import Referee
-from trainloop.box import Box, Limits
-from trainloop.grade import Graded
+from trainloop.grading.grade import Graded
+from trainloop.sandbox.box import Box
+from trainloop.sandbox.job import Limits
 
 SMALL = Limits(
     cell_seconds=2.5,

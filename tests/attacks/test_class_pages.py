@@ -21,7 +21,7 @@ from tests.test_cli import trainloop
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.record`.
+# nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.grading.record`.
 pytestmark = pytest.mark.filterwarnings("ignore:Object of type:sqlalchemy.exc.SAWarning")
 
 STUDENT = "<img src onerror=pwn('student')> witness-student"

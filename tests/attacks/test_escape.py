@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from tests.attacks.attack import Attack, Referee, points, whole
 from tests.attacks.escapes import CHANGE, EVERY, FIND, LOOK, MARK, PLANT, PRELUDE, SEEN
 from tests.attacks.small_box import in_small_box, said
 from tests.sample_class import dump
-from trainloop.grade import Graded
+from trainloop.checks.verdict import VerdictStatus
+from trainloop.grading.grade import Graded
 
 RIGHT = "def scale(x):\n    return 2 * x + 1\n"
 LATE = 3.0  # seconds after which a late writer has had its chance
@@ -29,13 +30,22 @@ HOLD = 8.0  # seconds for which one submission waits to be found by another
 
 
 def beside_the_right_answers(code: str) -> HandIn:
-    """Everything right, and `code` in a cell at the end."""
+    """Everything right, and `code` in a cell before the first check."""
     return lambda arena, folder: put(folder, dump(arena.notebook(code)))
 
 
-def judged(referee: Referee, name: str, does: str, code: str, kept: Path) -> str:
-    """What `code` has printed. It costs its author nothing, and brings nothing."""
-    return said(referee.judge(Attack(name, does, beside_the_right_answers(code)), kept), MARK)
+def judged(
+    referee: Referee,
+    name: str,
+    does: str,
+    code: str,
+    kept: Path,
+    *,
+    lost: Mapping[str, float] | None = None,
+    status: VerdictStatus = "ok",
+) -> str:
+    """What `code` has printed. It brings nothing, and costs its author what is `lost` below it."""
+    return said(referee.judge(Attack(name, does, beside_the_right_answers(code), lost or {}, status), kept), MARK)
 
 
 def assert_refused(text: str, tries: int) -> None:
@@ -137,7 +147,7 @@ SECRET_FILES = (
     "gradebook.db",
     "source/canary.txt",
     "solutions/keys/canary.json",
-    "notebooks/canary.md",
+    "notebooks/canary/answers.md",
     "submitted/zoe/canary/canary.ipynb",
     ".trainloop/results/canary.json",
 )
@@ -249,8 +259,12 @@ def test_no_submission_changes_the_next(referee: Referee, tmp_path: Path) -> Non
             "Looks around, after it has changed all or nothing.",
             code,
             tmp_path / str(number),
+            lost=lost,
+            status="wrong" if lost else "ok",
         )
-        for number, code in enumerate((LOOK, CHANGE + LOOK, LOOK))
+        for number, (code, lost) in enumerate(
+            ((LOOK, {}), (CHANGE + LOOK, whole("describe", "predict")), (LOOK, {}))  # whose own cells it breaks
+        )
     )
     assert second == first
     assert len(first.splitlines()) == SEEN

@@ -13,10 +13,11 @@ from tests.attacks.arena import SLUG, WRONG, Arena, Doc, HandIn, by_answer, by_c
 from tests.attacks.attack import Attack, Referee, by_name, handful, whole
 from tests.attacks.batch import assert_batch
 from tests.sample_class import dump
-from trainloop.verdict import Status
+from trainloop.checks.key import VISIBLE_NAME
+from trainloop.checks.verdict import VerdictStatus
 
 
-def on_scale(name: str, does: str, hand_in: HandIn, status: Status = "wrong") -> Attack:
+def on_scale(name: str, does: str, hand_in: HandIn, status: VerdictStatus = "wrong") -> Attack:
     """An attack whose answer to `scale` is wrong, and everything else right."""
     return Attack(name, does, hand_in, whole("scale"), status)
 
@@ -169,7 +170,9 @@ ANSWERS = [
 def reads_key(arena: Arena, folder: Path) -> None:
     """The attacker knows the course's folder by heart."""
     root = arena.course.root
-    paths = [str(path) for path in (arena.course.key(SLUG), arena.course.visible_key(SLUG), root / "notebooks")]
+    paths = [
+        str(path) for path in (arena.course.key(SLUG), arena.course.release(SLUG) / VISIBLE_NAME, root / "notebooks")
+    ]
     put(folder, dump(arena.notebook(scale=READS_KEY_AT.replace("PATHS", repr(paths)))))
 
 
@@ -282,8 +285,8 @@ BY_CODE = [
         name,
         does,
         by_code(code),
-        whole(*codes.LOST.get(name, ("scale",))),
-        "missing" if name in codes.NOT_REACHED else "wrong",
+        codes.LOST.get(name, codes.SCALE),
+        codes.ENDS.get(name, "wrong"),
     )
     for name, (does, code) in codes.EVERY.items()
 ]

@@ -29,12 +29,12 @@ from tests.attacks.payloads import FORMULAS, MARKDOWN, PAYLOADS, Listener
 from tests.lessons import SLUG
 from tests.pages import SCRIPTS, Class, environment
 from tests.servers import serving
-from trainloop.feedback import MAX_SHOWN
+from trainloop.checks.text import MAX_SHOWN
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
-# nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.record`.
+# nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.grading.record`.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Object of type:sqlalchemy.exc.SAWarning", "ignore:Your element with mimetype:UserWarning"
 )

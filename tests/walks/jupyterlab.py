@@ -1,7 +1,7 @@
 """JupyterLab as a person uses it: the real `trainloop lab`, and a notebook in its page.
 
 What a person does is done with mouse and keyboard. JupyterLab's own objects (`jupyterapp` in the page) are asked only
-for what a person knows anyway: where a cell is, and what is written in it.
+for what a person knows anyway: where a cell is, what is written in it, and (of a folded one, too) whether it has run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ PASTE = """(editor, text) => {
   data.setData("text/plain", text);
   editor.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
 }"""
-DONE = "([prompt, before]) => prompt.innerText !== before && /^\\[\\d+\\]/.test(prompt.innerText)"
+COUNT = f"place => {NOTEBOOK}.widgets[place].model.executionCount"  # null before and while it runs
+DONE = f"""([place, before]) => {{
+  const cell = {NOTEBOOK}.widgets[place].model;
+  return ![null, before].includes(cell.executionCount) && cell.executionState !== "running";
+}}"""
 # After "Restart Kernel and Run All Cells" the code cells are numbered as they stand.
 ALL_DONE = f"""() => {NOTEBOOK}.widgets
   .filter(cell => cell.model.type === "code" && cell.model.sharedModel.getSource().trim())
@@ -158,6 +162,10 @@ class Notebook:
         """Wait until the kernel is there and does nothing."""
         self.page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
 
+    def wait_until_busy(self) -> None:
+        """Wait until the kernel does something."""
+        self.page.locator("#jp-main-statusbar").get_by_text("| Busy").wait_for()
+
     def cell(self, name: str) -> Locator:
         """The cell with this id."""
         return self.panel.locator(".jp-Notebook .jp-Cell").nth(self._place(name))
@@ -172,10 +180,10 @@ class Notebook:
         return str(self.page.evaluate(SOURCE, self._place(name)))
 
     def select(self, name: str) -> Locator:
-        """Click beside a cell."""
+        """Click beside a cell, folded or not."""
         cell = self.cell(name)
         cell.scroll_into_view_if_needed()
-        cell.locator(".jp-InputArea-prompt").click()
+        cell.locator(".jp-InputPrompt").first.click()
         return cell
 
     def write(self, name: str, text: str) -> None:
@@ -194,13 +202,13 @@ class Notebook:
 
     def run(self, name: str) -> str:
         """Run a cell, and give what it put out, as text."""
-        before = self._prompt(name).inner_text()
+        before = self.page.evaluate(COUNT, self._place(name))
         self.start(name)
         return self.finished(name, before)
 
-    def finished(self, name: str, before: str = "") -> str:
-        """Wait for the end of a cell that was started when its prompt was `before`, and give what it put out."""
-        self.page.wait_for_function(DONE, arg=[self._prompt(name).element_handle(), before])
+    def finished(self, name: str, before: int | None = None) -> str:
+        """Wait for the end of a cell that was started when its number was `before`, and give what it put out."""
+        self.page.wait_for_function(DONE, arg=[self._place(name), before])
         return self.output(name)
 
     def ask(self, name: str, text: str) -> str:
@@ -214,9 +222,6 @@ class Notebook:
         self.page.keyboard.press("Shift+Enter")
         self.finished(new)
         return new
-
-    def _prompt(self, name: str) -> Locator:
-        return self.cell(name).locator(".jp-InputPrompt")
 
     def run_all(self, names: Sequence[str]) -> None:
         """Run cells one after the other."""

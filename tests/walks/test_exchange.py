@@ -23,9 +23,9 @@ from nbgrader.api import Gradebook
 from tests.conftest import ROOT
 from tests.lessons import SLUG
 from tests.pages import SECONDS, Class
+from trainloop.checks.key import SOLUTIONS_NAME, VISIBLE_NAME
 from trainloop.course import Course
-from trainloop.key import VISIBLE_NAME
-from trainloop.record import marks
+from trainloop.grading.record import marks
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="Acting as several users needs root; run the tests as root.")
 
@@ -147,7 +147,7 @@ def test_a_lesson_goes_out_and_comes_back_as_feedback(place: Place) -> None:
     assert SLUG in student.run("nbgrader", "list")
     student.run("nbgrader", "fetch_assignment", SLUG)
     mine = student.home / SLUG
-    assert {path.name for path in mine.iterdir()} == {NOTEBOOK, VISIBLE_NAME}
+    assert {path.name for path in mine.iterdir()} == {NOTEBOOK, VISIBLE_NAME, SOLUTIONS_NAME}
     write(mine / NOTEBOOK, WRONG)
     run = ("jupyter", "nbconvert", "--execute", "--allow-errors", "--to", "notebook", "--stdout")
     assert "That is the absolute value" in student.run(*run, f"{SLUG}/{NOTEBOOK}")

@@ -17,24 +17,25 @@ import pytest
 from tests import sample_class
 from tests.attacks.payloads import Listener
 from tests.attacks.test_pages import everywhere
+from tests.authoring.test_written import TEXT, answered
 from tests.browser import open_browser
 from tests.conftest import COPIED, copy_course
 from tests.lessons import SLUG
 from tests.pages import SCRIPTS, SECONDS, Class, environment
-from tests.test_written import TEXT, answered
 from tests.walks.formgrader import Formgrader, jupyter_lab, window
 from tests.walks.jupyterlab import pictures, take
 from tests.walks.test_exchange import block
-from trainloop.batch import grade_class
-from trainloop.box import Box
+from trainloop.authoring.lesson import read
+from trainloop.checks.key import Key
 from trainloop.course import CONFIG_NAME, Course
-from trainloop.engine import Setup, Threads
-from trainloop.grade import Material, results, submissions
-from trainloop.lesson import read
-from trainloop.record import record_class
-from trainloop.settings import Grading
+from trainloop.grading.batch import grade_class
+from trainloop.grading.engine import Setup, Threads
+from trainloop.grading.grade import LessonBundle, results, submissions
+from trainloop.grading.record import record_class
+from trainloop.grading.settings import Grading
+from trainloop.sandbox.box import Box
 
-# nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.record`.
+# nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.grading.record`.
 pytestmark = pytest.mark.filterwarnings("ignore:Object of type:sqlalchemy.exc.SAWarning")
 
 # id -> first name, last name, and the sample student whose work this one hands in
@@ -81,6 +82,25 @@ class Evening:
             (folder / name).write_bytes(data)
         if timestamp:
             (folder / "timestamp.txt").write_text(timestamp)
+
+    @property
+    def exercises(self) -> dict[str, float]:
+        """The points of each exercise of the lesson."""
+        return {name: one.points for name, one in Key.load(self.course.key(self.slug)).exercises.items()}
+
+    @property
+    def none_right(self) -> str:
+        """What is said of who has no exercise right."""
+        return f"0 of {len(self.exercises)} right"
+
+    def score(self, points: float) -> str:
+        """Points as the formgrader writes them."""
+        return f"{round(points, 2):g} / {self.full:g}"
+
+    @property
+    def full(self) -> float:
+        """The points of the lesson."""
+        return sum(self.exercises.values())
 
     def name(self, student: str) -> str:
         """A student as the formgrader names them."""
@@ -153,7 +173,7 @@ def hostile(evening: Evening, exercise: str) -> dict[str, bytes]:
 def test_one_is_graded_by_the_button(evening: Evening) -> None:
     shown = evening.open
     said = shown.press("emmy", "autograde")
-    assert "Successfully autograded" in said and "emmy: 0 of 4 right" in said
+    assert "Successfully autograded" in said and f"emmy: {evening.none_right}" in said
     shown.picture("2-autograded")
     shown.close()
     assert shown.cell("emmy", "status") == "graded"
@@ -169,8 +189,9 @@ def test_the_class_is_graded_by_the_command(evening: Evening) -> None:
     shown.list_submissions(evening.slug)
     assert shown.column("status") == dict.fromkeys(CLASS, "graded")
     assert shown.column("score") == {
-        **{"ada": "10 / 10", "grace": "7 / 10", "kavya": "10 / 10"},
-        **{"sofya": "0 / 10", "pia": "0 / 10"},
+        **dict.fromkeys(("ada", "kavya"), evening.score(evening.full)),
+        "grace": evening.score(evening.full - evening.exercises["mlp"]),
+        **dict.fromkeys(("sofya", "pia"), evening.score(0)),
         **{student: shown.cell(student, "score") for student in ("emmy", "mallory")},
     }
     shown.picture("3-submissions")
@@ -179,9 +200,9 @@ def test_the_class_is_graded_by_the_command(evening: Evening) -> None:
 @pytest.mark.parametrize(
     ("student", "words"),
     [
-        ("emmy", ["Status: 0 of 4 right", "The network as a class: wrong: 4 of 8 checks passed, 1.5 of 3 points"]),
+        ("emmy", ["Status: 0 of 5 right", "The network as a class: wrong: ", " checks passed, 1.5 of 3.5 points"]),
         ("kavya", ["Status: a locked cell was changed", "The check cell check-mlp was missing"]),
-        ("grace", ["Status: 3 of 4 right", "SyntaxError"]),
+        ("grace", ["Status: 4 of 5 right", "SyntaxError"]),
         ("pia", ["Status: not answered", "No notebook"]),
         ("mallory", ["Status: ", "witness-message", "witness-code", "witness-printed"]),
     ],
@@ -210,13 +231,8 @@ def test_a_mark_and_a_comment_are_given_by_hand(evening: Evening) -> None:
     shown.picture("5-by-hand")
     assert points(evening, "emmy") == pytest.approx(before - automatic + 2.5, abs=1e-4)
     shown.list_submissions(evening.slug)
-    assert shown.cell("emmy", "score") == out_of_ten(points(evening, "emmy"))
+    assert shown.cell("emmy", "score") == evening.score(points(evening, "emmy"))
     assert shown.cell("emmy", "status") == "graded"
-
-
-def out_of_ten(points: float) -> str:
-    """As the formgrader writes it."""
-    return f"{round(points, 2):g} / 10"
 
 
 def points(evening: Evening, student: str) -> float:
@@ -238,7 +254,7 @@ def test_grading_again_keeps_what_was_given_by_hand(evening: Evening) -> None:
     assert shown.column("status") == dict.fromkeys(CLASS, "graded")
     shown.press("emmy", "autograde")
     shown.close()
-    assert shown.cell("emmy", "score") == out_of_ten(before)
+    assert shown.cell("emmy", "score") == evening.score(before)
     assert shown.cell("emmy", "status") == "needs manual grading"
     shown.open_submission(evening.slug, evening.name("emmy"))
     shown.resolve("check-mlp")
@@ -250,7 +266,7 @@ def test_a_failure_of_the_grader_is_seen_and_mended_by_the_button(
     evening: Evening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course, slug = evening.course, evening.slug
-    material = Material.of(course, slug)
+    material = LessonBundle.of(course, slug)
     answers = sample_class.reference(read(course.text(slug)).exercises)
     own = {name: f"{code}\n# Zoe's own" for name, code in answers.items()}  # so that no verdict on it is kept
     evening.hand_in("zoe", {f"{slug}.ipynb": sample_class.filled(material.released, own)})
@@ -262,10 +278,10 @@ def test_a_failure_of_the_grader_is_seen_and_mended_by_the_button(
         record_class(course, material, graded)
     shown = evening.open
     shown.list_submissions(evening.slug)
-    assert (shown.cell("zoe", "status"), shown.cell("zoe", "score")) == ("needs manual grading", "0 / 10")
+    assert (shown.cell("zoe", "status"), shown.cell("zoe", "score")) == ("needs manual grading", evening.score(0))
     shown.press("zoe", "autograde")
     shown.close()
-    assert (shown.cell("zoe", "status"), shown.cell("zoe", "score")) == ("graded", "10 / 10")
+    assert (shown.cell("zoe", "status"), shown.cell("zoe", "score")) == ("graded", evening.score(evening.full))
 
 
 def test_a_written_answer_waits_for_a_person(evening: Evening, tmp_path: Path) -> None:
@@ -295,7 +311,11 @@ def test_a_written_answer_waits_for_a_person(evening: Evening, tmp_path: Path) -
 def test_what_came_late_loses_points_by_the_courses_rule(evening: Evening) -> None:
     """30 hours late: two days have begun."""
     row = exported(evening)["ada"]
-    assert [float(row[name]) for name in ("raw_score", "late_submission_penalty", "score")] == [10, 2, 8]
+    assert [float(row[name]) for name in ("raw_score", "late_submission_penalty", "score")] == [
+        evening.full,
+        2,
+        evening.full - 2,
+    ]
 
 
 def test_feedback_is_made_and_reads_well(evening: Evening) -> None:
@@ -312,8 +332,11 @@ def test_feedback_is_made_and_reads_well(evening: Evening) -> None:
         page.locator("#mlp").evaluate("exercise => exercise.scrollIntoView()")
         take(page, shown.pictures, f"instructor-6-feedback-{student}")
         assert page.evaluate("top.marks || []") == []
-    assert "It came in late. 2 points are taken off" in texts["ada"] and "8 of 10" in texts["ada"]
-    assert "0 of 4 right" in texts["emmy"] and "What stands between them?" in texts["emmy"]
+    assert (
+        "It came in late. 2 points are taken off" in texts["ada"]
+        and f"{evening.full - 2:g} of {evening.full:g}" in texts["ada"]
+    )
+    assert evening.none_right in texts["emmy"] and "What stands between them?" in texts["emmy"]
     assert page.locator(".comment em", has_text="right").is_visible()
     page.close()
 

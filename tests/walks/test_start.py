@@ -12,13 +12,13 @@ from nbformat.v4 import new_output
 
 from tests.sample_class import filled, reference
 from tests.walks.jupyterlab import Desk, Lab, Notebook, Theme, new_page, take
-from trainloop import lab
+from trainloop.authoring.lesson import read
+from trainloop.checks.key import Key
+from trainloop.checks.verdict import judge
+from trainloop.checks.words import tally
 from trainloop.course import Course
-from trainloop.instant import render
-from trainloop.key import Key
-from trainloop.lesson import read
+from trainloop.learner import lab
 from trainloop.syllabus import TITLE
-from trainloop.verdict import judge
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -55,7 +55,7 @@ def save_passed(desk: Desk, slug: str, exercises: int) -> None:
         if (name := cell.id.removeprefix("check-")) in names and cell.cell_type == "code" and cell.id != name:
             visible = tuple(check for check in key.exercises[name].checks if not check.hidden)
             result = judge(replace(key.exercises[name], checks=visible), {one.title: one.expected for one in visible})
-            cell.outputs = [new_output("stream", name="stdout", text=render(result) + "\n")]
+            cell.outputs = [new_output("stream", name="stdout", text=tally(result) + "\n")]
     desk.notebook(slug).parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, desk.notebook(slug))
 

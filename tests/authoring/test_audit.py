@@ -1,0 +1,110 @@
+"""The audit: what it counts as caught, told, equivalent and coincident."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lessons import SLUG, lesson, spoiled_lesson
+from trainloop.authoring import audit as auditing
+from trainloop.authoring.audit import Audited, AuditError, audit, mark, read_judged, report, silent_edits
+from trainloop.authoring.build import Built, build, observe_answers
+from trainloop.authoring.generic_edits import Edit
+from trainloop.authoring.lesson import Lesson
+from trainloop.checks.verdict import judge
+from trainloop.sandbox.box import Box
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    with Box() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def tiny(box: Box, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(lesson(tmp_path_factory.mktemp("tiny")), box, with_edits=True)
+
+
+@pytest.fixture(scope="module")
+def found(tiny: Built, box: Box) -> Audited:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auditing, "DRAWS", 20)
+        patch.setattr(auditing, "PAIRS", 3)
+        (only,) = audit(tiny.lesson, tiny.key, [box], {})
+    return only
+
+
+def test_a_build_without_edits_keeps_them_while_the_visible_checks_are_the_same(
+    tiny: Built, box: Box, tmp_path: Path
+) -> None:
+    edits = tiny.key.exercises["relu"].edits
+    assert [edit.what for edit in edits] == ["ones stand where zeros belong", "a number in the formula is another"]
+    assert build(tiny.lesson, box).key.exercises["relu"].edits == ()
+    assert build(tiny.lesson, box, known=tiny.key).key == tiny.key
+    changed = spoiled_lesson(tmp_path, "[0.5, 3.0]", "[0.5, 4.0]")
+    assert build(changed, box, known=tiny.key).key.exercises["relu"].edits == ()
+
+
+def test_every_edit_of_every_right_answer_is_accounted_for(found: Audited) -> None:
+    assert found.exercise == "relu"
+    assert found.edits == found.equivalent + found.caught + len(found.missed) > 30
+    assert found.caught == found.told + len(found.bare)
+    assert found.missed == [] and found.by_eye == 0
+
+
+def test_what_changes_nothing_is_equivalent(found: Audited) -> None:
+    """Such as `>=` for `>`, or the notebook's own x that no demonstration binds."""
+    assert found.equivalent > 2
+
+
+def test_a_sentence_from_the_very_same_edit_does_not_count(found: Audited, tiny: Built) -> None:
+    """The key knows the reference's own edits; only alternatives and pairs can read them with merit."""
+    bare = {edit.what for edit in found.bare}
+    assert {edit.what for edit in tiny.key.exercises["relu"].edits} <= bare
+
+
+def test_what_no_check_catches_is_listed(
+    tiny: Built, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "DRAWS", 20)
+    monkeypatch.setattr(auditing, "PAIRS", 0)
+    edit = Edit("def relu(x):\n    return x if x.ndim > 9 else x.clamp(min=0) + 0 * (x > 7.7)", "it is right")
+    wrong = Edit("def relu(x):\n    return x.clamp(min=0) + (x > 3.1)", "large numbers grow")
+    monkeypatch.setattr(auditing, "_tried", lambda *_: {edit: False, wrong: False})
+    (only,) = audit(tiny.lesson, tiny.key, [box], {})
+    assert only.missed == [wrong] and only.equivalent == 1, "drawn numbers go beyond 3.0"
+    (judged,) = audit(tiny.lesson, tiny.key, [box], {mark(wrong): "nobody has numbers above 3"})
+    assert (judged.missed, judged.by_eye) == ([], 1)
+    assert "passes every check" in report(SLUG, [only])
+    assert "at most 2%" in report(SLUG, [judged])
+
+
+def test_silent_edits(tiny: Built, box: Box) -> None:
+    answer = tiny.lesson.exercises["relu"].cell.source
+    made = {edit.what: edit.code for edit in silent_edits(answer, tiny.lesson)}
+    assert set(made) == {
+        "the result is cut off from its graph", "`x` is read once, and never again", "`x` is shifted by one",
+        "`x` is changed",
+    }  # fmt: skip
+    seen = observe_answers(tiny.lesson, [box], [("relu", code) for code in made.values()])
+    points = {what: judge(tiny.key.exercises["relu"], seen["relu", code]).points for what, code in made.items()}
+    assert points["the result is cut off from its graph"] == points["`x` is read once, and never again"] == 2.0
+    assert points["`x` is shifted by one"] < 2.0
+
+
+def test_an_argument_that_the_notebook_binds_may_be_taken_from_there(tmp_path: Path) -> None:
+    bound: Lesson = spoiled_lesson(tmp_path, "torch.arange(3.0)\n", "x = torch.arange(3.0)\n")
+    told = [edit.what for edit in silent_edits(bound.exercises["relu"].cell.source, bound)]
+    assert "`x` is taken from the notebook" in told
+
+
+def test_what_was_judged_by_eye(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    assert read_judged(path) == {}
+    path.write_text('"1a2b3c4d" = "the same in exact arithmetic"', encoding="utf-8")
+    assert read_judged(path) == {"1a2b3c4d": "the same in exact arithmetic"}
+    for text in ('"1a2b3c4d" = ""', '"1a2b3c4d" = 5', "1a2b = = "):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(AuditError):
+            read_judged(path)

@@ -1,0 +1,306 @@
+"""Every lesson as it is read and run: end to end without a network, within its time, described, typed, in step."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from tests.conftest import ROOT
+from tests.lessons import written
+from trainloop.authoring.execute import allowed_seconds
+from trainloop.authoring.lesson import Lesson
+from trainloop.course import Course
+from trainloop.sandbox.job import Step
+from trainloop.sandbox.needs import cells_to_run
+
+LESSONS = written()
+KINDS = ("source", "release", "solutions")
+SECONDS = 300  # for a lesson, on a busy machine
+
+# Cuts the network off, then runs the lesson as `trainloop run` does, and the student's notebook until it stops.
+OFFLINE = """
+import json, socket, sys
+from pathlib import Path
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from trainloop.course import Course
+from trainloop.authoring.execute import execute
+from trainloop.authoring.lesson import read
+
+if {isolated}:  # in a namespace without any interface but the loopback, which is down
+    import fcntl, struct
+    with socket.socket() as one:
+        fcntl.ioctl(one, 0x8914, struct.pack("16sh22x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+
+try:
+    socket.create_connection(("192.0.2.1", 80), timeout=2)  # an address that is nobody's
+    reached = True
+except TimeoutError:
+    reached = True
+except OSError:
+    reached = False
+
+course, slug = Course.find(), sys.argv[1]
+done = execute(read(course.text(slug)), course.key(slug))
+released = course.read("release", slug)
+try:
+    NotebookClient(released, timeout=120, kernel_name="python3").execute(cwd=str(course.root / "release" / slug))
+except CellExecutionError:
+    pass
+Path(sys.argv[2]).write_text(json.dumps({{
+    "reached": reached,
+    "faults": done.faults,
+    "seconds": done.seconds,
+    "slowest": done.slowest,
+    "notebook": done.notebook,
+    "released": released,
+}}))
+"""
+
+# For systems without network namespaces: Python itself refuses every address but those of this machine.
+REFUSE = """
+import socket
+
+_connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+def _here(address):
+    if isinstance(address, tuple) and not str(address[0]).startswith(("127.", "::1", "localhost")):
+        raise OSError(101, "Network is unreachable")
+
+def _refuse(method):
+    def call(self, address):
+        _here(address)
+        return method(self, address)
+    return call
+
+socket.socket.connect, socket.socket.connect_ex = _refuse(_connect), _refuse(_connect_ex)
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of a lesson that ran without a network."""
+
+    reached: bool
+    faults: list[str]
+    seconds: float
+    slowest: list[tuple[float, str]]
+    notebook: NotebookNode
+    released: NotebookNode
+
+
+def isolation() -> list[str]:
+    """The words that run a command in a network namespace of its own; none where the system has no such thing."""
+    command = ["unshare", "--net", "--map-root-user"]
+    if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+        return command
+    return []
+
+
+def run_offline(course: Course, slug: str, folder: Path) -> Ran:
+    prefix = isolation()
+    (folder / "sitecustomize.py").write_text("" if prefix else REFUSE)
+    result = folder / "result.json"
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", OFFLINE.format(isolated=bool(prefix)), slug, str(result)],
+        cwd=course.root,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    notebooks = {name: nbformat.from_dict(found[name]) for name in ("notebook", "released")}
+    return Ran(**{**found, **notebooks})
+
+
+Runs: TypeAlias = Callable[[str], Ran]
+
+
+@pytest.fixture(scope="session")
+def ran(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """What came of a lesson, by slug. Each is run once."""
+    return cache(lambda slug: run_offline(course, slug, tmp_path_factory.mktemp("offline")))
+
+
+def stopped_at(notebook: NotebookNode) -> list[str]:
+    """The ids of the cells that ended in an error."""
+    outputs = ((cell.id, output) for cell in notebook.cells for output in cell.get("outputs", []))
+    return [name for name, output in outputs if output["output_type"] == "error"]
+
+
+# ----------------------------------------------------------------------------------------------------------------- run
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_the_lesson_runs_without_a_network(ran: Runs, slug: str) -> None:
+    assert not ran(slug).reached, "the network was not cut off"
+    assert ran(slug).faults == []
+    assert stopped_at(ran(slug).notebook) == []
+    code = [cell for cell in ran(slug).notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_the_lesson_keeps_its_time(ran: Runs, slug: str) -> None:
+    for_all, for_one = allowed_seconds(slug)
+    assert 0 < ran(slug).seconds <= for_all
+    assert 0 < ran(slug).slowest[0][0] <= for_one, ran(slug).slowest[0]
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_what_is_graded_starts_no_process(slug: str) -> None:
+    kinds = {"demo": "code", "drawing": "code", "exercise": "code", "check": "check"}
+    cells = {f"{cell.kind}-{cell.line}": cell for cell in LESSONS[slug].cells if cell.kind in kinds}
+    steps = [Step(name, kinds[cell.kind], cell.source) for name, cell in cells.items()]
+    graded = cells_to_run(steps, {name for name, cell in cells.items() if cell.kind == "exercise"})
+    assert [step.id for step in graded if "subprocess" in step.source or "run_ranks" in step.source] == []
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_every_figure_is_described(ran: Runs, slug: str) -> None:
+    outputs = [output for cell in ran(slug).notebook.cells for output in cell.get("outputs", [])]
+    figures = [output for output in outputs if any(kind.startswith("image/") for kind in output.get("data", {}))]
+    assert len(figures) >= LESSONS[slug].path.read_text(encoding="utf-8").count("\nshow(") > 0
+    for figure in figures:
+        assert len(figure["metadata"]["image/png"]["alt"].split()) >= 5
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_the_students_notebook_stops_at_each_check_and_goes_on_behind_it(ran: Runs, slug: str) -> None:
+    exercises = LESSONS[slug].exercises
+    questions = [name for name, exercise in exercises.items() if exercise.is_question]
+    stops = stopped_at(ran(slug).released)
+    assert [one for one in stops if one not in questions] == [f"check-{name}" for name in exercises]
+
+
+# --------------------------------------------------------------------------------------------------------------- built
+
+
+def unhinted(code: str) -> list[str]:
+    """Functions that lack a type hint for an argument or for what they return."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            every = node.args
+            arguments = [*every.posonlyargs, *every.args, *every.kwonlyargs, every.vararg, every.kwarg]
+            hints = [argument.annotation for argument in arguments if argument and argument.arg not in ("self", "cls")]
+            if None in [*hints, node.returns]:
+                found.append(node.name)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("slug", LESSONS)
+def test_every_function_has_type_hints(course: Course, slug: str, kind: str) -> None:
+    code = [cell.source for cell in course.read(kind, slug).cells if cell.cell_type == "code"]
+    assert any("def " in source for source in code)
+    assert [name for source in code for name in unhinted(source)] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("slug", LESSONS)
+def test_there_is_no_html_in_the_text(course: Course, slug: str, kind: str) -> None:
+    code = re.compile(r"^```.*?^```|`+[^`]*`+|\$\$.*?\$\$|\$[^$\n]+\$|<https?://[^>\s]+>", re.M | re.S)
+    texts = [cell.source for cell in course.read(kind, slug).cells if cell.cell_type == "markdown"]
+    assert texts
+    assert [found for text in texts for found in re.findall(r"<[a-zA-Z/!?][^>]*>?", code.sub("", text))] == []
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_the_notebooks_of_a_lesson_correspond(course: Course, slug: str) -> None:
+    """Cell by cell: the same ids, the same grading settings, and the same text where no answer and no check stands."""
+    source, release, solutions = (course.read(kind, slug) for kind in KINDS)
+    lesson: Lesson = LESSONS[slug]
+    graded = {name for exercise in lesson.exercises for name in (exercise, f"check-{exercise}")}
+    assert [cell.id for cell in source.cells] == [cell.id for cell in release.cells]
+    assert {cell.metadata.nbgrader.grade_id for cell in release.cells if "nbgrader" in cell.metadata} == graded
+    for ours, theirs in zip(source.cells, release.cells, strict=True):
+        assert (ours.source == theirs.source) or ours.id in graded
+        settings = [dict(cell.metadata.get("nbgrader", {})) for cell in (ours, theirs)]
+        settings[1].pop("checksum", None)
+        settings[1].pop("cell_type", None)
+        assert settings[0] == settings[1]
+    why = {f"why-{exercise}" for exercise in lesson.exercises}
+    assert [cell.id for cell in solutions.cells if cell.id not in why] == [cell.id for cell in release.cells]
+    assert why <= {cell.id for cell in solutions.cells}
+    for notebook in (source, release, solutions):
+        assert notebook.metadata.trainloop.lesson == slug
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+
+
+# -------------------------------------------------------------------------------------------------------------- course
+
+
+def demo_functions(lesson: Lesson) -> set[str]:
+    """The functions and classes that a lesson's demonstrations define."""
+    trees = [cell.tree(lesson.path) for cell in lesson.cells if cell.kind == "demo"]
+    return {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_no_two_lessons_define_the_same_helper() -> None:
+    """What two lessons need belongs into the package."""
+    owners: dict[str, list[str]] = {}
+    for slug, lesson in LESSONS.items():
+        for name in demo_functions(lesson):
+            owners.setdefault(name, []).append(slug)
+    assert {name: slugs for name, slugs in owners.items() if len(slugs) > 1} == {}
+
+
+def test_no_two_lessons_have_a_number_in_common() -> None:
+    numbers = [slug.split("-")[0] for slug in LESSONS]
+    assert sorted(set(numbers)) == sorted(numbers)
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_lessons_that_are_named_are_of_the_course(slug: str) -> None:
+    """`lesson 2.4` is a lesson of the plan, and one that this lesson looks back on is written."""
+    text = "\n".join(cell.source for cell in LESSONS[slug].prose)
+    named = set(re.findall(r"\b[Ll]essons? (\d\.\d+)", text))
+    plan = {f"{module}.{number}" for module, count in ((1, 6), (2, 7), (3, 9)) for number in range(1, count + 1)}
+    written = {one.split("-")[0] for one in LESSONS}
+    here = slug.split("-")[0]
+    assert named <= plan
+    assert {number for number in named if number < here} <= written
+
+
+def test_the_readme_opens_each_lesson_as_students_get_it() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[(\d\.\d) .*\]\(release/(.*)/\2\.ipynb\) \| .+ \|$", readme, re.M) == [
+        (slug.split("-")[0], slug) for slug in LESSONS
+    ]
+    assert "](notebooks/" not in readme, "there stand the solutions"
+
+
+def test_links_lead_somewhere() -> None:
+    """In the README and its neighbours, the guides and the lessons: every relative link is a file of the project."""
+    pages = [
+        *sorted(ROOT.glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *(one.path for one in LESSONS.values()),
+    ]
+    broken = []
+    for page in pages:
+        text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            path = target.split("#")[0]
+            if path and not re.match(r"[a-z]+:", path) and not (page.parent / path).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert broken == []

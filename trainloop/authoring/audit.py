@@ -1,0 +1,320 @@
+"""The audit: how good an exercise's checks are at what nobody wrote down.
+
+One-place edits of the reference, the base and every alternative (`generic_edits`), pairs of them, and silent edits of
+the kinds that courses with good tests were seen to let pass: a detached graph, a changed input, an argument taken from
+the notebook, a setting read once and never again, a target shifted by one. Of each it is asked whether a check catches
+it, and what its author would have read. A sentence that the key has from the very same edit does not count.
+
+An edit that no check catches may be no fault at all. It counts as equivalent if it agrees with the reference on
+`DRAWS` seeded draws of the numbers in every check. What is judged so by eye stands, with its reason, in
+`tests/audit/<slug>.toml`; it may be at most `BY_EYE` of all edits.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import hashlib
+import random
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from trainloop.authoring.build import known_words, observe_answers
+from trainloop.authoring.generic_edits import Edit, edits
+from trainloop.authoring.lesson import Check, Exercise, Lesson, without_markers
+from trainloop.checks import values
+from trainloop.checks.evidence import Evidence
+from trainloop.checks.key import ExerciseKey, Key
+from trainloop.checks.values import Observation
+from trainloop.checks.verdict import EDITED, judge
+from trainloop.errors import TrainloopError
+from trainloop.sandbox.box import MAX_CHECKS, Box
+
+DRAWS = 200
+PAIRS = 40  # of edits, of each exercise
+BY_EYE = 0.02
+SPREAD = 0.3  # of a drawn number, as a share of the one that stands there
+
+Seen = Mapping[tuple[str, str], Mapping[str, Observation]]
+
+
+class AuditError(TrainloopError):
+    """The list of what was judged by eye is not as it should be."""
+
+
+@dataclass
+class Audited:
+    """What the edits of one exercise came to."""
+
+    exercise: str
+    edits: int = 0
+    equivalent: int = 0
+    by_eye: int = 0
+    caught: int = 0
+    named: int = 0  # by a sentence that an author wrote
+    related: int = 0
+    edited: int = 0  # by the key's generic edits, where the edit is of an alternative or a pair
+    missed: list[Edit] = field(default_factory=list)
+    bare: list[Edit] = field(default_factory=list)
+    coincidences: list[tuple[Edit, str]] = field(default_factory=list)
+    thin: list[str] = field(default_factory=list)  # sentences that nobody reads: one number is all that shows
+
+    @property
+    def told(self) -> int:
+        """How many of those caught read something beyond a bare difference."""
+        return self.named + self.related + self.edited
+
+
+def audit(lesson: Lesson, key: Key, boxes: Sequence[Box], judged: Mapping[str, str]) -> list[Audited]:
+    """Audit a lesson.
+
+    Args:
+        lesson: as read from its text.
+        key: its whole key, as built.
+        boxes: to run the edits in.
+        judged: what was judged by eye to be no fault: an edit's mark, and the reason.
+    """
+    named = {name: one for name, one in lesson.exercises.items() if not one.is_question}
+    tried = {name: _tried(lesson, one) for name, one in named.items()}
+    answers = [(name, edit.code) for name, found in tried.items() for edit in found]
+    seen = observe_answers(lesson, boxes, answers)
+    return [_audited(lesson, key.exercises[name], tried[name], seen, boxes, judged) for name in named]
+
+
+def report(slug: str, found: Sequence[Audited]) -> str:
+    """The audit of a lesson as plain text."""
+    lines = [f"{slug}", f"  {'exercise':20}{'edits':>7}{'same':>7}{'by eye':>8}{'caught':>8}{'told':>7}"]
+    for one in found:
+        real = max(1, one.edits - one.equivalent - one.by_eye)
+        told = f"{one.told / max(1, one.caught):.0%}"
+        share = f"{one.caught / real:.0%}"
+        lines.append(f"  {one.exercise:20}{one.edits:7}{one.equivalent:7}{one.by_eye:8}{share:>8}{told:>7}")
+    for one in found:
+        lines += [f"  {one.exercise}: passes every check [{mark(edit)}]: {edit.what}" for edit in one.missed]
+        lines += [
+            f"  {one.exercise}: reads a sentence that may be false [{mark(edit)}]: {edit.what}: {sentence}"
+            for edit, sentence in one.coincidences
+        ]
+        lines += [f"  {one.exercise}: is never read, one number is all that shows: {text}" for text in one.thin]
+        if one.by_eye > BY_EYE * one.edits:
+            lines.append(f"  {one.exercise}: {one.by_eye} edits are judged by eye; at most {BY_EYE:.0%} may be.")
+    return "\n".join(lines)
+
+
+def mark(edit: Edit) -> str:
+    """What an edit is called in the list of those judged by eye."""
+    return hashlib.sha256(edit.code.encode()).hexdigest()[:8]
+
+
+def read_judged(path: Path) -> dict[str, str]:
+    """The edits that were judged by eye, with the reason; none where there is no such file.
+
+    Raises:
+        AuditError: the file has another form.
+    """
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise AuditError(f"{path} is no TOML: {error}") from None
+    if not all(isinstance(reason, str) and len(reason) > 9 for reason in found.values()):
+        raise AuditError(f'{path}: each line is the mark of an edit and the reason: "1a2b3c4d" = "..."')
+    return found
+
+
+def _tried(lesson: Lesson, exercise: Exercise) -> dict[Edit, bool]:
+    """All edits, and for each whether the key may have its sentence from the very same one."""
+    known = known_words(lesson, exercise)
+    own = [exercise.cell.source, *([exercise.base.code] if exercise.base else [])]
+    others = [one.code for one in exercise.alternatives]
+    first = [edit for answer in own for edit in edits(answer, known)]
+    more = [edit for answer in others for edit in edits(answer, known)]
+    silent = [edit for answer in (*own, *others) for edit in silent_edits(answer, lesson)]
+    picker = random.Random(exercise.name)
+    twice = [again for edit in picker.sample(first, min(PAIRS, len(first))) for again in _again(edit, known, picker)]
+    found: dict[str, tuple[Edit, bool]] = {}
+    for edit, is_own in [*((one, True) for one in first), *((one, False) for one in (*more, *silent, *twice))]:
+        found.setdefault(edit.code, (edit, is_own))
+    return dict(found.values())
+
+
+def _again(edit: Edit, known: frozenset[str], picker: random.Random) -> Iterator[Edit]:
+    """The edit with another on top of it."""
+    if second := edits(edit.code, known):
+        other = picker.choice(second)
+        yield Edit(other.code, f"{edit.what}, and {other.what}")
+
+
+def _audited(
+    lesson: Lesson,
+    key: ExerciseKey,
+    tried: Mapping[Edit, bool],
+    seen: Seen,
+    boxes: Sequence[Box],
+    judged: Mapping[str, str],
+) -> Audited:
+    found = Audited(key.name, edits=len(tried))
+    unnoticed = []
+    for edit, is_own in tried.items():
+        observed = seen[key.name, edit.code]
+        result = judge(key, observed)
+        if all(one.status == "ok" for one in result.checks):
+            unnoticed.append(edit)
+            continue
+        found.caught += 1
+        _tell(found, key, edit, is_own, observed)
+    same = _equivalent(lesson, lesson.exercises[key.name], unnoticed, boxes)
+    found.equivalent = len(same)
+    rest = [edit for edit in unnoticed if edit not in same]
+    found.missed = [edit for edit in rest if mark(edit) not in judged]
+    found.by_eye = len(rest) - len(found.missed)
+    for index, sentence in enumerate(key.sentences):
+        if Evidence(key, {one.name: one.mistakes[index] or one.expected for one in key.checks}).is_thin(index):
+            found.thin.append(sentence)
+    return found
+
+
+def _tell(found: Audited, key: ExerciseKey, edit: Edit, is_own: bool, seen: Mapping[str, Observation]) -> None:
+    """Count what the author of an edit that is caught reads."""
+    wrong = [one for one in judge(key, seen).checks if one.status != "ok" and not one.hidden]
+    mistakes = {one.mistake for one in wrong if one.mistake is not None}
+    if mistakes:
+        found.named += 1
+        found.coincidences += [(edit, key.sentences[one]) for one in sorted(mistakes) if _coincides(key, one, seen)]
+        return
+    without = judge(replace(key, edits=()), seen)
+    sentences = {one.sentence for one in wrong}
+    bare = {one.sentence for one in without.checks if not one.detail or one.detail[0].startswith("Called:")}
+    if any(one.sentence not in bare for one in without.checks if one.status == "wrong" and not one.hidden):
+        found.related += 1
+    elif not is_own and any(EDITED.format(one.what) in sentences for one in key.edits):
+        found.edited += 1
+    else:
+        found.bare.append(edit)
+
+
+def _coincides(key: ExerciseKey, mistake: int, seen: Mapping[str, Observation]) -> bool:
+    """Whether a hidden check tells the answer from the mistake that is named for it."""
+    for check in key.checks:
+        if check.hidden and check.rule["rule"] == "close" and check.name in seen:
+            would_be = check.mistakes[mistake] or check.expected
+            if not values.same(seen[check.name], would_be, check.rule["rtol"], check.rule["atol"]):
+                return True
+    return False
+
+
+# -------------------------------------------------------------------------------------------------------- silent edits
+
+
+def silent_edits(answer: str, lesson: Lesson) -> Iterator[Edit]:
+    """Edits that leave plain numbers as they are, and only show where a check looks for them."""
+    tree = ast.parse(answer)
+    bound = {
+        one.id
+        for cell in lesson.cells
+        if cell.kind == "demo"
+        for one in ast.walk(cell.tree(lesson.path))
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+    }
+    for place, node in enumerate(ast.walk(tree)):
+        if isinstance(node, ast.FunctionDef):
+            for body, what in _silent(node, bound):
+                other = copy.deepcopy(tree)
+                target = list(ast.walk(other))[place]
+                assert isinstance(target, ast.FunctionDef)
+                first = int(ast.get_docstring(target) is not None)
+                target.body[first:first] = ast.parse(body).body
+                yield Edit(ast.unparse(ast.fix_missing_locations(other)), what)
+            other = copy.deepcopy(tree)
+            target = list(ast.walk(other))[place]
+            for one in ast.walk(target):
+                if isinstance(one, ast.Return) and one.value is not None:
+                    detached = "(lambda r: r.detach() if hasattr(r, 'detach') else r)(0)"
+                    call = ast.parse(detached, mode="eval").body
+                    assert isinstance(call, ast.Call)
+                    call.args = [one.value]
+                    one.value = call
+            yield Edit(ast.unparse(ast.fix_missing_locations(other)), "the result is cut off from its graph")
+
+
+def _silent(function: ast.FunctionDef, bound: set[str]) -> Iterator[tuple[str, str]]:
+    """Statements to put first, and what they do."""
+    for one in (*function.args.args, *function.args.kwonlyargs):
+        name = one.arg
+        if name == "self":
+            continue
+        number, tensor = f"isinstance({name}, (int, float))", f"hasattr({name}, 'detach')"
+        if name in bound:
+            yield f"{name} = globals().get('{name}', {name})", f"`{name}` is taken from the notebook"
+        once = f"globals().setdefault('first_{name}', {name})"
+        yield f"{name} = {once} if {number} else {name}", f"`{name}` is read once, and never again"
+        shifted = f"{name}.detach().roll(1, 0) if {tensor} and {name}.dim() else {name}"
+        yield f"{name} = {shifted}", f"`{name}` is shifted by one"
+        changed = f"import torch\\nif {tensor}:\\n    with torch.no_grad():\\n        {name}.add_(0.25)"
+        yield changed.replace("\\n", "\n"), f"`{name}` is changed"
+
+
+# --------------------------------------------------------------------------------------------------------- equivalence
+
+
+def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
+    """Those that agree with the reference whatever numbers stand in the checks."""
+    left = list(unnoticed)
+    at_once = max(1, MAX_CHECKS // max(1, 2 * len(exercise.checks)))
+    for start in range(0, DRAWS, at_once):
+        if not left:
+            break
+        drawn = _drawn(lesson, exercise, range(start, min(DRAWS, start + at_once)))
+        answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in left))]
+        seen = observe_answers(drawn, boxes, answers)
+        right = seen[exercise.name, exercise.cell.source]
+        left = [edit for edit in left if _is_same(seen[exercise.name, edit.code], right)]
+    return set(left)
+
+
+def _is_same(mine: Mapping[str, Observation], theirs: Mapping[str, Observation]) -> bool:
+    return all(
+        title in mine and values.same(mine[title], right, rtol=1e-4, atol=1e-6)
+        for title, right in theirs.items()
+        if right["saw"] == "value"
+    )
+
+
+def _drawn(lesson: Lesson, exercise: Exercise, draws: range) -> Lesson:
+    """The lesson with a check cell that makes its checks once for each draw, with other numbers each time."""
+    tree = ast.parse(without_markers(exercise.check.source))
+    texts, checks = [], []
+    for draw in draws:
+        numbers = _Numbers(draw)
+        other = numbers.visit(copy.deepcopy(tree))
+        texts.append(ast.unparse(ast.fix_missing_locations(other)))
+        checks += [Check(title, "", True, exercise.check.line) for title in numbers.titles]
+    cell = replace(exercise.check, source="\n".join(texts))
+    changed = replace(exercise, check=cell, checks=tuple(checks), mistakes=(), alternatives=(), base=None)
+    cells = tuple(cell if one == exercise.check else one for one in lesson.cells)
+    return replace(lesson, cells=cells, exercises={**lesson.exercises, exercise.name: changed})
+
+
+class _Numbers(ast.NodeTransformer):
+    """Other floating-point numbers in a check cell, and titles of their own."""
+
+    def __init__(self, draw: int) -> None:
+        self._draw, self._picker, self._calls = draw, random.Random(draw), 0
+        self.titles: list[str] = []
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        if type(node.value) is float:
+            by = self._picker.uniform(-SPREAD, SPREAD)
+            node.value = round(node.value * (1 + by) if node.value else by, 6)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        match node:
+            case ast.Call(func=ast.Name(id="check"), args=[_, ast.Dict() as given, *_]):
+                self._calls += 1
+                for key in given.keys:
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        key.value = f"{key.value} #{self._draw}.{self._calls}"
+                        self.titles.append(key.value)
+        return self.generic_visit(node)

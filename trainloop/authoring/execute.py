@@ -1,0 +1,87 @@
+"""Run instructor notebooks end to end in a real kernel, as CI does, and hold them to their time bounds.
+
+The notebook is made from the lesson's text with its proof cells, so that every number in the prose is held to what
+the cells compute. Checks use the full key. Figures must carry a description.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+from trainloop.authoring.build import GOES_ON, source_notebook
+from trainloop.authoring.lesson import Lesson
+from trainloop.checks.key import KEY_VARIABLE
+
+LESSON_SECONDS, CELL_SECONDS = 30.0, 10.0
+# What these show takes longer, such as processes that start or networks of fifty layers: twice the time.
+LONGER = ("3.4-", "3.5-", "3.8-", "3.9-")
+TIMEOUT = 120  # seconds a cell; beyond it something hangs
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What one run showed: times in wall seconds, and everything that is wrong."""
+
+    notebook: NotebookNode
+    seconds: float
+    slowest: list[tuple[float, str]]  # cell by cell, slowest first: seconds, cell id
+    faults: list[str]
+
+
+def allowed_seconds(slug: str) -> tuple[float, float]:
+    """How long the cells of a lesson may take: all of them, and one."""
+    times = 2.0 if slug.startswith(LONGER) else 1.0
+    return times * LESSON_SECONDS, times * CELL_SECONDS
+
+
+def execute(lesson: Lesson, key: Path) -> Executed:
+    """Run one lesson. Faults: a cell that fails, a time bound that is passed, a figure without description."""
+    notebook = source_notebook(lesson, proofs=True)
+    stop_at_errors(notebook)
+    client = NotebookClient(notebook, timeout=TIMEOUT, record_timing=True, kernel_name="python3")
+    faults = []
+    environment = {**os.environ, KEY_VARIABLE: str(key.resolve()), "OMP_NUM_THREADS": "1"}
+    try:
+        client.execute(env=environment)
+    except CellExecutionError as error:
+        faults.append(f"a cell fails: {error}")
+    except (CellTimeoutError, DeadKernelError) as error:
+        faults.append(f"a cell does not end well: {error}")
+    # Proofs check the prose; they are no part of what a learner runs.
+    timed = [cell for cell in notebook.cells if not cell.id.startswith("proof-")]
+    times = sorted(((_seconds(cell), cell.id) for cell in timed), reverse=True)
+    total = sum(seconds for seconds, _ in times)
+    for_all, for_one = allowed_seconds(lesson.slug)
+    if total > for_all:
+        faults.append(f"the cells take {total:.1f} s; a lesson has {for_all:.0f} s")
+    faults += [f"cell {name} takes {s:.1f} s; a cell has {for_one:.0f} s" for s, name in times if s > for_one]
+    faults += [f"cell {name} shows a figure without a description" for name in _undescribed(notebook)]
+    return Executed(notebook, total, times, faults)
+
+
+def stop_at_errors(notebook: NotebookNode) -> None:
+    """Take off the tag by which a run goes on behind an error: it is for learners, and would hide every fault here."""
+    for cell in notebook.cells:
+        if "tags" in cell.metadata:
+            cell.metadata.tags = [tag for tag in cell.metadata.tags if tag != GOES_ON]
+
+
+def _seconds(cell: NotebookNode) -> float:
+    times = cell.metadata.get("execution", {})
+    start, end = times.get("iopub.execute_input"), times.get("shell.execute_reply")
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() if start and end else 0.0
+
+
+def _undescribed(notebook: NotebookNode) -> Iterator[str]:
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}) and not output.metadata.get("image/png", {}).get("alt"):
+                yield cell.id

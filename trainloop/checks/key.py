@@ -1,0 +1,183 @@
+"""The key of a lesson: what the reference solution and every named mistake computed, check by check.
+
+It is made once, at build time (`build`), and read where marks are made (`verdict`). The *visible* part, without the
+hidden checks, travels with the release as `checks.json`, so that the answer in the notebook is instant and needs no
+network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from trainloop.checks import fingerprints, keyfile, values
+from trainloop.checks.rules import Rule
+from trainloop.checks.values import Observation, Value
+from trainloop.errors import TrainloopError
+
+VISIBLE_NAME = "checks.json"
+SOLUTIONS_NAME = "solutions.json"  # the worked answers beside a notebook, packed
+KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run` for the instructor's notebooks
+VERSION = 2
+NOTHING: Observation = {"saw": "stub"}  # in place of what was computed
+READABLE = (1, VERSION)  # learners keep their copies for years
+
+
+class KeyFileError(TrainloopError):
+    """A key is missing or damaged; the message says what to do."""
+
+
+def observed(title: str, hidden: bool) -> str:
+    """The name that the observation of a check is filed under: of twins, which share a title, each has its own."""
+    return f"{title}\n(hidden)" if hidden else title
+
+
+@dataclass(frozen=True)
+class CheckKey:
+    """One check: what it is called, what it is worth, what was computed.
+
+    A visible check may have a hidden twin under its title. What the title is worth stands with the visible one and is
+    earned by both together: what is public alone could be replayed.
+    """
+
+    title: str
+    call: str  # the source of the observation, to show to the learner
+    points: float
+    hidden: bool
+    rule: Rule
+    expected: Observation  # the observation of the reference
+    # Of each named mistake; None where the mistake does not show here.
+    mistakes: tuple[Observation | None, ...] = field(metadata=keyfile.BY_NAME)
+    parts: tuple[str, ...] = ()  # of the answer, that the check looks at: one, or one for each item of its value
+    caps: bool = False  # a rule of the exercise: kept, it earns nothing; broken, the exercise earns at most half
+
+    @property
+    def name(self) -> str:
+        """What its observation is filed under: of twins, which share a title, each has its own."""
+        return observed(self.title, self.hidden)
+
+
+@dataclass(frozen=True)
+class EditKey:
+    """What comes out of one-place edits of the answer: in what words it is told, and how it is recognised."""
+
+    what: str  # ends the sentence "What you get is what comes out if ..."
+    prints: tuple[str, ...]  # each of one edit: the fingerprints of all visible checks, see `fingerprints`
+
+
+@dataclass(frozen=True)
+class ExerciseKey:
+    """One exercise: its checks in order, and the sentence of each named mistake."""
+
+    name: str
+    title: str
+    defines: tuple[str, ...]  # the names that the answer must define
+    points: float
+    sentences: tuple[str, ...] = field(metadata=keyfile.NAMED)
+    checks: tuple[CheckKey, ...]
+    hints: tuple[tuple[str, str], ...] = ()  # title in a learner's words, text; from the softest on
+    edits: tuple[EditKey, ...] = ()
+
+
+@dataclass(frozen=True)
+class Key:
+    """All exercises of a lesson, and the arrays that hidden checks hand to the student's code."""
+
+    lesson: str
+    exercises: Mapping[str, ExerciseKey]
+    given: Mapping[str, Value]
+    predictions: Mapping[str, str] = field(default_factory=dict)  # question -> what `predict` says of answers, packed
+
+    def visible(self) -> Key:
+        """The part that learners may have: no hidden check, no given array, texts sealed."""
+        return Key(self.lesson, {name: _visible(one) for name, one in self.exercises.items()}, {}, self.predictions)
+
+    def dump(self) -> str:
+        """The key as JSON text, the same text for the same key."""
+        return keyfile.dump(self, VERSION)
+
+    @staticmethod
+    def load(path: Path) -> Key:
+        """Read a key.
+
+        Raises:
+            KeyFileError: the file is missing, damaged or of another version.
+        """
+        try:
+            plain = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise KeyFileError(f"There is no {path}. Build the lesson first: trainloop build.") from None
+        except (OSError, ValueError) as error:
+            raise KeyFileError(f"{path} cannot be read ({error}). Build the lesson again: trainloop build.") from None
+        if not isinstance(plain, dict) or plain.get("version") not in READABLE:
+            raise KeyFileError(f"{path} is of another version of this course. Build the lesson again: trainloop build.")
+        try:
+            if plain["version"] == 1:
+                plain = {**plain, "exercises": {one["name"]: one for one in plain["exercises"]}}
+            return keyfile.load(Key, plain)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise KeyFileError(f"{path} is damaged ({error!r}). Build the lesson again: trainloop build.") from None
+
+    def agrees(self, other: Key) -> bool:
+        """Whether two keys differ by no more than rounding, as on machines whose processors add in another order."""
+        return (
+            self._structure() == other._structure()
+            and all(
+                agree(ours, theirs) for ours, theirs in zip(self._observations(), other._observations(), strict=True)
+            )
+            and all(
+                fingerprints.agree(ours, theirs) for ours, theirs in zip(self._prints(), other._prints(), strict=True)
+            )
+        )
+
+    def _prints(self) -> list[str]:
+        edits = [edit for exercise in self.exercises.values() for edit in exercise.edits]
+        return [one for edit in edits for one in edit.prints]
+
+    def _structure(self) -> Any:
+        """Everything but the computed numbers."""
+        blank = {
+            name: replace(
+                exercise,
+                checks=tuple(
+                    replace(
+                        check, expected=NOTHING, mistakes=tuple(None if m is None else NOTHING for m in check.mistakes)
+                    )
+                    for check in exercise.checks
+                ),
+                edits=tuple(replace(edit, prints=("",) * len(edit.prints)) for edit in exercise.edits),
+            )
+            for name, exercise in self.exercises.items()
+        }
+        return self.lesson, blank, sorted(self.given), self.predictions
+
+    def _observations(self) -> list[Observation]:
+        checks = [check for exercise in self.exercises.values() for check in exercise.checks]
+        computed = [o for check in checks for o in (check.expected, *check.mistakes) if o is not None]
+        return computed + [{"saw": "value", "value": self.given[name]} for name in sorted(self.given)]
+
+
+def agree(one: Observation | None, other: Observation | None) -> bool:
+    """Whether two observations differ by no more than rounding; None is none."""
+    if one is None or other is None:
+        return one is other
+    return values.same(one, other, rtol=1e-3, atol=1e-5)
+
+
+def _visible(exercise: ExerciseKey) -> ExerciseKey:
+    shown = tuple(_sealed(check, exercise.name) for check in exercise.checks if not check.hidden)
+    return replace(exercise, checks=shown)
+
+
+def _sealed(check: CheckKey, salt: str) -> CheckKey:
+    def seal(observation: Observation | None) -> Observation | None:
+        if observation is None or observation.get("value", {}).get("type") != "str":
+            return observation
+        return {**observation, "value": values.salted_hash(observation["value"], salt)}
+
+    expected = seal(check.expected)
+    assert expected is not None
+    return replace(check, expected=expected, mistakes=tuple(seal(m) for m in check.mistakes))
