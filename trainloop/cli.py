@@ -222,7 +222,8 @@ def run(
                 advance(started[future])
         for slug in slugs:
             slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in done[slug].slowest[:3])
-            console.print(f"{slug}: {done[slug].seconds:.1f} s; slowest cells: {slowest}", highlight=False)
+            busy = f" (times over {done[slug].slowdown:.1f}: the machine was busy)" if done[slug].slowdown > 1.1 else ""
+            console.print(f"{slug}: {done[slug].seconds:.1f} s{busy}; slowest cells: {slowest}", highlight=False)
             for fault in done[slug].faults:
                 errors.print(f"{slug}: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
         console.print(f"{sum(one.seconds for one in done.values()):.1f} s in all cells", highlight=False)

@@ -1,0 +1,53 @@
+"""What a run of a lesson reports: faults of cells, and times as a quiet machine would have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import nbformat
+import pytest
+
+from trainloop.authoring import execute as runs
+from trainloop.authoring.lesson import Lesson
+
+pytestmark = pytest.mark.slow
+
+
+class Named:
+    """All that a run reads of a lesson whose notebook is made already."""
+
+    slug = "9.9-nothing"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *sources: str, probe: float) -> runs.Executed:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    monkeypatch.setattr(runs, "source_notebook", lambda *_, **__: notebook)
+    monkeypatch.setattr(runs, "probe", lambda: probe)
+    return runs.execute(cast(Lesson, Named()), tmp_path / "key.json")
+
+
+def test_seconds_are_those_of_a_quiet_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runs, "LESSON_SECONDS", 0.8)
+    monkeypatch.setattr(runs, "CELL_SECONDS", 0.5)
+    arguments: Any = (monkeypatch, tmp_path, "import time", "time.sleep(1.0)")
+    busy = run(*arguments, probe=4 * runs.PROBE_SECONDS)
+    assert (busy.slowdown, busy.faults) == (4.0, [])
+    assert 0.25 <= busy.seconds < 0.5
+    for idle_probe in (runs.PROBE_SECONDS, 0.5 * runs.PROBE_SECONDS):  # a quick machine earns no slower lesson
+        idle = run(*arguments, probe=idle_probe)
+        assert idle.slowdown == 1.0
+        assert [fault.rpartition(" takes ")[0] or fault[:14] for fault in idle.faults] == [
+            "the cells take",
+            f"cell {idle.slowest[0][1]}",
+        ]
+
+
+def test_a_cell_that_fails_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done = run(monkeypatch, tmp_path, "1 / 0", probe=runs.PROBE_SECONDS)
+    assert len(done.faults) == 1
+    assert "ZeroDivisionError" in done.faults[0]
+
+
+def test_the_probe_takes_time() -> None:
+    assert 0 < runs.probe() < 5
