@@ -22,9 +22,9 @@ from tests.servers import PATIENCE, Server, serving
 from trainloop.course import Course
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, ViewportSize
 
-SIZE = {"width": 1200, "height": 800}
+SIZE: ViewportSize = {"width": 1200, "height": 800}
 OURS = ("http://127.0.0.1:", "http://localhost:", "data:", "blob:")
 PICTURES = "TRAINLOOP_PICTURES"  # the folder that pictures are wanted in, if they are wanted
 
@@ -136,9 +136,9 @@ class Lab:
 
 
 @contextmanager
-def new_page(browser: Browser) -> Iterator[Page]:
+def new_page(browser: Browser, size: ViewportSize = SIZE) -> Iterator[Page]:
     """A page with nothing remembered, from which nothing is fetched but what this machine serves."""
-    context = browser.new_context(viewport=SIZE, reduced_motion="reduce")
+    context = browser.new_context(viewport=size, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE * 1000)
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
@@ -204,6 +204,14 @@ class Notebook:
         """Run a cell, and give what it put out, as text."""
         before = self.page.evaluate(COUNT, self._place(name))
         self.start(name)
+        return self.finished(name, before)
+
+    def run_on_to(self, name: str) -> str:
+        """Press Shift+Enter until the cell with this id has run, and give what it put out. A folded cell stays so."""
+        before = self.page.evaluate(COUNT, self._place(name))
+        while self.page.evaluate(ACTIVE) != name:
+            self.page.keyboard.press("Shift+Enter")
+        self.page.keyboard.press("Shift+Enter")
         return self.finished(name, before)
 
     def finished(self, name: str, before: int | None = None) -> str:

@@ -20,9 +20,10 @@ from tests.walks.jupyterlab import Desk, Lab, Notebook, new_page, take
 from trainloop.authoring.lesson import Exercise, read
 from trainloop.course import Course
 from trainloop.learner.lab import START
+from trainloop.learner.progress import of_lesson
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, ViewportSize
 
     from tests.walks.jupyterlab import Theme
 
@@ -301,6 +302,60 @@ def test_validate_agrees_with_a_failed_check_and_says_why(page: Page, lab: Lab, 
     assert wrong.sentence in flat(answer.inner_text())
     assert_short(answer.locator("pre").last.inner_text())
     take(page, album, "student-validate")
+
+
+def test_running_all_goes_on_behind_what_fails_and_loses_no_progress(
+    page: Page, lab: Lab, desk: Desk, album: Path
+) -> None:
+    known = exercises(desk.course, SPRING)
+    right = reference(known)
+    names = list(right)
+    question = next(name for name in names if known[name].is_question)
+    wrong, broken, solved = [name for name in names if name != question]
+    answers = {wrong: known[wrong].mistakes[0].code, broken: "def step(:", solved: right[solved]}
+    notebook = lab.open(page, put(desk, SPRING, answers))
+    notebook.restart_and_run_all()
+    assert known[wrong].mistakes[0].sentence in flat(notebook.output(f"check-{wrong}"))
+    assert "SyntaxError" in notebook.output(broken)
+    assert "passed." not in notebook.output(f"check-{broken}")
+    assert f"of `{question}` passed: `q1` has no answer yet" in flat(notebook.output(f"check-{question}"))
+    for cell in (f"check-{broken}", f"check-{question}"):
+        assert_short(notebook.output(cell))
+    passed = re.search(rf"All (\d+) checks of `{solved}` passed\.", notebook.output(f"check-{solved}"))
+    assert passed, "the run goes on to the last exercise"
+    take(page, album, "look-run-all")
+    notebook.save()
+    after = of_lesson(desk.course.root / "release" / SPRING, desk.notebook(SPRING))
+    assert after.state == "started"
+    assert int(passed[1]) <= after.passed < after.checks
+
+
+DESK_SCREEN: ViewportSize = {"width": 1440, "height": 900}
+VERDICT = ".jp-OutputArea-output"
+
+
+@pytest.mark.parametrize("slug", [SPRING, NEURONS])
+def test_an_answer_and_its_verdict_are_seen_at_once(browser: Browser, lab: Lab, desk: Desk, slug: str) -> None:
+    known = exercises(desk.course, slug)
+    mistaken = {name: one.mistakes[0].code for name, one in known.items() if one.mistakes and not one.is_question}
+    notebook_path = put(desk, slug, mistaken)
+    with new_page(browser, DESK_SCREEN) as page:
+        notebook = lab.open(page, notebook_path)
+        notebook.run(code(desk.course, slug, "import torch")[0])
+        room = notebook.panel.locator(".jp-WindowedPanel-outer").bounding_box()
+        assert room
+        heights = {}
+        for name in mistaken:
+            notebook.select(name)
+            assert "FAIL" in notebook.run_on_to(f"check-{name}")
+            notebook.show(f"check-{name}")
+            answer = notebook.cell(name).bounding_box()
+            verdict = notebook.cell(f"check-{name}").locator(VERDICT).last.bounding_box()
+            assert answer and verdict
+            assert verdict["y"] > answer["y"]
+            heights[name] = verdict["y"] + verdict["height"] - answer["y"]
+        assert {name: height for name, height in heights.items() if height > room["height"]} == {}
+    lab.end_kernels()
 
 
 def test_of_nbgrader_there_is_what_a_student_can_use(neurons: Notebook) -> None:
