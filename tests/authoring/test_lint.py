@@ -179,6 +179,18 @@ def test_what_a_check_may_take_from_other_cells(tmp_path: Path) -> None:
     assert any("takes `numbers`" in error.message for error in lint(lesson(tmp_path, demonstrated)))
 
 
+def test_what_a_demonstration_may_take_from_an_exercise(tmp_path: Path) -> None:
+    """Nothing, unless it binds the name itself."""
+    later = "\n## Summary"
+    assert TEXT.count(later) == 1
+    takes, own = "relu(torch.ones(2))", "def relu(x: int) -> int:\n    return x\n\n\nrelu(3)"
+    told = [
+        [error.message for error in lint(lesson(tmp_path, TEXT.replace(later, f"\n```python\n{code}\n```\n{later}")))]
+        for code in (takes, own)
+    ]
+    assert told == [["a demonstration takes `relu` from an exercise, which may not be solved; define it here"], []]
+
+
 @pytest.mark.parametrize(
     ("code", "questions", "is_refused"), [(4, 0, False), (5, 0, True), (4, 1, False), (5, 1, True)]
 )

@@ -94,6 +94,7 @@ def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
         if cell.kind == "drawing" and not cell.exercise.strip():
             yield cell.line, 'what does it draw? Write it in a few words: drawing="the boundary"'
     yield from _borrowed(lesson)
+    yield from _unanswered(lesson)
     for exercise in lesson.exercises.values():
         yield from _exercise(lesson, exercise)
 
@@ -363,6 +364,21 @@ def _borrowed(lesson: Lesson) -> Iterator[tuple[int, str]]:
         for name in sorted(needs.names_of(exercise.check.source)[0] - own):
             told = f"the check takes `{name}` from a demonstration, which may not have run; define it in the check"
             yield exercise.check.line, told
+
+
+def _unanswered(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    """What a demonstration takes from an exercise: who has not solved that one would see it fail."""
+    answered: set[str] = set()
+    for cell in lesson.cells:
+        if cell.kind not in ("demo", "drawing", "exercise"):
+            continue
+        reads, binds = needs.names_of(cell.source)
+        if cell.kind == "exercise":
+            answered |= binds
+            continue
+        for name in sorted(reads & answered):
+            yield cell.line, f"a demonstration takes `{name}` from an exercise, which may not be solved; define it here"
+        answered -= binds
 
 
 def _imports(cell: Cell) -> bool:
