@@ -14,6 +14,7 @@ from tests.lessons import ANSWERS, TEXT, lesson, place_of, spoiled, spoiled_less
 from trainloop.authoring import build as building
 from trainloop.authoring.build import Built, build, differences, write
 from trainloop.authoring.errors import LessonError
+from trainloop.authoring.execute import execute
 from trainloop.authoring.lesson import Lesson, read
 from trainloop.checks import values, worked
 from trainloop.checks.key import Key
@@ -375,3 +376,19 @@ def test_a_check_that_pays_for_who_computes_nothing(box: Box, tmp_path: Path) ->
 
 def test_a_lesson_that_is_spoiled_nowhere(tiny: Built) -> None:
     assert isinstance(tiny.lesson, Lesson) and tiny.lesson.path.read_text() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("", "", ""),
+        (f"return {RIGHT}", "return x.abs()", "of `relu` passed"),  # a reference that is wrong
+        (f"return {RIGHT}", "return x.foo()", "of `relu` passed"),  # that stops
+        ("torch.arange(3.0)\n```\n\n```python proof", "1 / 0\n```\n\n```python proof", "ZeroDivisionError"),
+        ("== 3}", "== 4}", "AssertionError"),  # a number in the prose that is not so
+    ],
+)
+def test_a_run_is_not_blinded_by_the_tag_that_lets_learners_go_on(root: Path, old: str, new: str, told: str) -> None:
+    faults = execute(lesson(root, spoiled(old, new)), Course(root).key(SLUG)).faults
+    assert len(faults) == bool(told)
+    assert told in "".join(faults)
