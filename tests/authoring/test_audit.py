@@ -8,8 +8,9 @@ import pytest
 from tests.lessons import SLUG, lesson, spoiled_lesson
 from trainloop.authoring import audit as auditing
 from trainloop.authoring.audit import Audited, AuditError, audit, mark, read_judged, report, silent_edits
-from trainloop.authoring.build import Built, build, observe_answers
+from trainloop.authoring.build import Built, build
 from trainloop.authoring.generic_edits import Edit
+from trainloop.authoring.key_maker import observe_answers
 from trainloop.authoring.lesson import Lesson
 from trainloop.checks.verdict import judge
 from trainloop.sandbox.box import Box

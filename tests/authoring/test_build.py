@@ -11,11 +11,11 @@ from nbformat import NotebookNode
 
 from tests.conftest import ROOT
 from tests.lessons import ANSWERS, TEXT, lesson, place_of, spoiled, spoiled_lesson
-from trainloop.authoring import build as building
+from trainloop.authoring import key_maker, notebooks
 from trainloop.authoring.build import Built, build, differences, write
 from trainloop.authoring.errors import LessonError
 from trainloop.authoring.execute import execute
-from trainloop.authoring.lesson import Lesson, read
+from trainloop.authoring.lesson import Lesson, read, without_markers
 from trainloop.checks import values, worked
 from trainloop.checks.key import Key
 from trainloop.checks.verdict import judge
@@ -126,7 +126,7 @@ def test_nothing_hidden_is_released(tiny: Built, real: Built) -> None:
             for alternative in exercise.alternatives:
                 assert alternative.code not in text
             assert answers.count("raise NotImplementedError()") >= 1
-            for line in building._solution_lines(exercise):
+            for line in notebooks._solution_lines(exercise):
                 assert line not in answers
 
 
@@ -137,7 +137,7 @@ def test_worked_solutions_hold_the_answers_and_no_hidden_check(tiny: Built, real
         code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
         assert "### BEGIN" not in text and "NotImplementedError" not in code
         for exercise in built.lesson.exercises.values():
-            assert building.without_markers(exercise.cell.source) in text
+            assert without_markers(exercise.cell.source) in text
             assert all(mistake.sentence in text for mistake in exercise.mistakes)
             assert all(alternative.code in text for alternative in exercise.alternatives)
             assert not any(check.call in text for check in exercise.checks if check.hidden)
@@ -158,7 +158,7 @@ def test_stubs_are_those_of_nbgrader(tiny: Built, real: Built) -> None:
     for built in (tiny, real):
         for cell in notebook(built, "release").cells:
             if cell.id in built.lesson.exercises:
-                assert cell.source == building._stub(built.lesson.exercises[cell.id].cell.source)
+                assert cell.source == key_maker._stub(built.lesson.exercises[cell.id].cell.source)
 
 
 def test_check_cells_are_folded_under_a_line_and_no_error_stops_a_run(tiny: Built, real: Built) -> None:
@@ -184,7 +184,7 @@ def test_worked_answers_travel_packed(tiny: Built) -> None:
 
 
 def test_proofs_are_for_the_run_of_the_instructor_alone(tiny: Built) -> None:
-    with_proofs = building.source_notebook(tiny.lesson, proofs=True)
+    with_proofs = notebooks.source_notebook(tiny.lesson, proofs=True)
     proofs = [cell for cell in with_proofs.cells if cell.id.startswith("proof-")]
     assert len(proofs) == 1 and len(with_proofs.cells) == len(notebook(tiny, "source").cells) + 1
     assert not any(cell.id.startswith("proof-") for cell in notebook(tiny, "source").cells)

@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.samples import sampled
 from trainloop.authoring.answers import Answer
-from trainloop.authoring.build import _judges, _Runner
+from trainloop.authoring.key_maker import _judges, _Runner
 from trainloop.authoring.lesson import Lesson, read
 from trainloop.checks.key import ExerciseKey, Key
 from trainloop.checks.verdict import judge

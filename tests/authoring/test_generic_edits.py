@@ -6,8 +6,8 @@ import re
 import pytest
 
 from tests.conftest import ROOT
-from trainloop.authoring.build import generic_edits_of
 from trainloop.authoring.generic_edits import MAX_EDITS, edits, hollow, idle
+from trainloop.authoring.key_maker import generic_edits_of
 from trainloop.authoring.lesson import read
 
 ANSWER = """

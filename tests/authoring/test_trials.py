@@ -11,7 +11,7 @@ import pytest
 
 from tests.lessons import lesson, spoiled_lesson
 from trainloop.authoring import trials
-from trainloop.authoring.build import make_key
+from trainloop.authoring.key_maker import make_key
 from trainloop.authoring.lesson import LessonError
 from trainloop.authoring.trials import Kept
 from trainloop.checks.key import Key

@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trainloop.authoring.build import known_words, observe_answers
 from trainloop.authoring.generic_edits import Edit, edits
+from trainloop.authoring.key_maker import known_words, observe_answers
 from trainloop.authoring.lesson import Check, Exercise, Lesson, without_markers
 from trainloop.checks import values
 from trainloop.checks.evidence import Evidence

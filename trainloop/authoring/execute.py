@@ -24,8 +24,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from trainloop.authoring.build import GOES_ON, source_notebook
 from trainloop.authoring.lesson import Lesson
+from trainloop.authoring.notebooks import GOES_ON, source_notebook
 from trainloop.checks.key import KEY_VARIABLE
 
 LESSON_SECONDS, CELL_SECONDS = 30.0, 10.0

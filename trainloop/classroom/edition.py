@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from trainloop.authoring.build import refuse_leaks
 from trainloop.authoring.lesson import BEGIN_HIDDEN, BEGIN_SOLUTION, read
+from trainloop.authoring.notebooks import refuse_leaks
 from trainloop.checks.key import SOLUTIONS_NAME, VISIBLE_NAME, Key
 from trainloop.course import CONFIG_NAME, Course, CourseError
 from trainloop.learner.lab import write_whole

@@ -1,0 +1,239 @@
+"""A lesson's notebooks, made of its text: the instructor's, the students' (by nbgrader), the worked solutions."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.converters import GenerateAssignment
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config
+
+from trainloop.authoring.errors import LessonError
+from trainloop.authoring.lesson import BEGIN_SOLUTION, END_SOLUTION, Cell, Exercise, Lesson, Prediction, without_markers
+from trainloop.checks.packed import pack
+from trainloop.checks.values import Json
+from trainloop.checks.worked import Worked
+from trainloop.course import scripts_on_path
+
+SCHEMA_VERSION = 3  # of nbgrader's cell metadata
+GOES_ON = "raises-exception"  # Jupyter's tag for a cell whose error does not stop those after it
+FOLDED = {"jupyter": {"source_hidden": True}}  # JupyterLab shows the output alone, other front ends may show all
+LANGUAGE = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def source_notebook(lesson: Lesson, proofs: bool = False) -> NotebookNode:
+    """The instructor's notebook; with `proofs`, also the cells that hold the prose to its numbers."""
+    cells, names = [], _Names()
+    for cell in lesson.cells:
+        if cell.kind == "markdown":
+            cells.append(new_markdown_cell(cell.source, id=names.next(cell.source)))
+        elif cell.kind == "written":
+            about = _settings(cell.exercise, grade=True, solution=True, points=cell.points)
+            cells.append(new_markdown_cell(cell.source, id=cell.exercise, metadata={"nbgrader": about}))
+        elif cell.kind == "demo":
+            cells.append(new_code_cell(cell.source, id=names.next()))
+        elif cell.kind == "drawing":
+            cells.append(new_markdown_cell(f"*Folded below: code that draws {cell.exercise}.*", id=names.next()))
+            cells.append(new_code_cell(cell.source, id=names.next(), metadata=FOLDED))
+        elif cell.kind == "predict":
+            cells.append(new_code_cell(_question(lesson.predictions[cell.exercise]), id=f"predict-{cell.exercise}"))
+        elif cell.kind == "exercise":
+            cells.append(_graded(cell, cell.exercise, solution=True))
+        elif cell.kind == "check":
+            cells.append(new_markdown_cell(_about_check(lesson, cell.exercise), id=f"about-{cell.exercise}"))
+            cells.append(_graded(cell, f"check-{cell.exercise}", solution=False))
+        elif cell.kind == "proof" and proofs:
+            cells.append(new_code_cell(cell.source, id=f"proof-{cell.line}"))
+    return _notebook(cells, {"lesson": lesson.slug})
+
+
+def _question(prediction: Prediction) -> str:
+    """The cell in which a learner predicts."""
+    answer = "your letter, in quotes," if isinstance(prediction.right, str) else "your number"
+    return f'predict("{prediction.name}", ...)  # put {answer} in place of the dots'
+
+
+def sealed(prediction: Prediction) -> str:
+    """What `predict` says of the answers, packed."""
+    if prediction.within is None:
+        return pack({"right": prediction.right, "options": prediction.sentences})
+    return pack({"right": prediction.right, "within": prediction.within, "sentences": prediction.sentences})
+
+
+def _notebook(cells: list[NotebookNode], about: Json) -> NotebookNode:
+    notebook: NotebookNode = new_notebook(cells=cells, metadata={**LANGUAGE, "trainloop": about})
+    return notebook
+
+
+class _Names:
+    """Readable, stable cell ids: the section's heading, and a number."""
+
+    def __init__(self) -> None:
+        self.section, self.count = "top", 0
+        self.used: set[str] = set()
+
+    def next(self, markdown: str = "") -> str:
+        headings = re.findall(r"^#+ +(.+)$", markdown, re.M)
+        if headings:
+            words = re.findall(r"[a-z0-9]+", headings[0].lower())
+            self.section, self.count = "-".join(words)[:48].strip("-") or "section", 0
+        while True:
+            self.count += 1
+            name = f"{self.section}-{self.count}"
+            if name not in self.used:
+                self.used.add(name)
+                return name
+
+
+def _graded(cell: Cell, grade_id: str, solution: bool) -> NotebookNode:
+    settings = _settings(grade_id, grade=not solution, solution=solution, points=cell.points)
+    # A failed check or an empty answer ends its own cell, and Run All goes on behind it. Whatever runs notebooks to
+    # find faults takes the tag off first, see `execute`.
+    about = {"nbgrader": settings, "tags": [GOES_ON], **({} if solution else FOLDED)}
+    graded: NotebookNode = new_code_cell(cell.source, id=grade_id, metadata=about)
+    return graded
+
+
+def _about_check(lesson: Lesson, name: str) -> str:
+    """The line in sight above a folded check cell."""
+    exercise = lesson.exercises[name]
+    hints = f'; `hint("{name}")` helps' if exercise.hints else ""
+    return f'*Folded below: the checks. Run them after your cell{hints}; `solution("{name}")` shows a worked answer.*'
+
+
+def worked_answer(exercise: Exercise) -> Worked:
+    """What `solution` shows of an exercise."""
+    others = tuple((each.sentence, each.code) for each in exercise.alternatives)
+    right = exercise.letters.items()
+    notes = tuple(f"{question}: {letter}. {exercise.options[question][letter]}" for question, letter in right)
+    return Worked(without_markers(exercise.cell.source), others, notes)
+
+
+def _settings(grade_id: str, grade: bool, solution: bool, points: float) -> Json:
+    """nbgrader's metadata of a cell."""
+    settings: Json = {
+        "grade": grade,
+        "grade_id": grade_id,
+        "locked": not solution,
+        "schema_version": SCHEMA_VERSION,
+        "solution": solution,
+        "task": False,
+    }
+    return {**settings, "points": points} if grade else settings
+
+
+def release_notebook(slug: str, source: NotebookNode) -> NotebookNode:
+    """The student's notebook, made by nbgrader's own generation in a course folder of its own."""
+    scripts_on_path()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        path = root / "source" / slug / f"{slug}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(dump(source), encoding="utf-8")
+        config = Config()
+        config.CourseDirectory.root = str(root)
+        config.CourseDirectory.assignment_id = slug
+        converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+        converter.log.setLevel("ERROR")
+        converter.start()
+        released: NotebookNode = nbformat.read(root / "release" / slug / f"{slug}.ipynb", as_version=4)
+    return released
+
+
+def worked_notebook(lesson: Lesson, released: NotebookNode) -> NotebookNode:
+    """The worked solutions to hand out: each answer, other ways to write it, and what each mistake would be.
+
+    Its check cells are the released ones, so that the hidden checks serve another year.
+    """
+    cells = []
+    for cell in released.cells:
+        exercise = lesson.exercises.get(cell.get("id", ""))
+        if written := lesson.written.get(cell.get("id", "")):
+            cells.append(new_markdown_cell(written.source, id=cell.id))
+        elif exercise is None:
+            bare: Callable[..., NotebookNode] = new_markdown_cell if cell.cell_type == "markdown" else new_code_cell
+            kept = {name: cell.metadata[name] for name in ("jupyter", "tags") if name in cell.metadata}
+            cells.append(bare(cell.source, id=cell.id, metadata=kept))
+        else:
+            cells.append(new_code_cell(without_markers(exercise.cell.source), id=exercise.name))
+            cells.append(new_markdown_cell("\n".join(_explain(exercise)), id=f"why-{exercise.name}"))
+    return _notebook(cells, {"lesson": lesson.slug, "solutions": True})
+
+
+def _explain(exercise: Exercise) -> Iterator[str]:
+    if exercise.alternatives:
+        yield f"#### Other ways to write {exercise.name}"
+        for alternative in exercise.alternatives:
+            yield f"\n{alternative.sentence}\n\n```python\n{alternative.code}\n```"
+        yield ""
+    if exercise.options:
+        yield from _explain_options(exercise)
+        return
+    yield "#### What each wrong option means" if exercise.is_question else "#### What goes wrong here, and how to tell"
+    told = (f"`{one.code}`: {one.sentence}" if exercise.is_question else one.sentence for one in exercise.mistakes)
+    for line in dict.fromkeys(told):  # several mistakes may share a sentence
+        yield f"\n- {line}"
+
+
+def _explain_options(exercise: Exercise) -> Iterator[str]:
+    """Every option of every question, the right ones marked."""
+    yield "#### What each option means"
+    for question, each in exercise.options.items():
+        yield f"\n`{question}`\n"
+        for letter, sentence in each.items():
+            right = " (right)" if letter == exercise.letters[question] else ""
+            yield f"- **{letter}**{right}: {sentence}"
+
+
+def dump(notebook: NotebookNode) -> str:
+    """A notebook as text: no outputs, sorted keys, one newline at the end."""
+    plain = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    plain.nbformat, plain.nbformat_minor = 4, 5
+    for cell in plain.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.validate(plain)
+    # nbgrader's own layout, so that its generate_assignment writes the release to the same bytes.
+    return str(nbformat.writes(plain)) + "\n"
+
+
+def refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:
+    """No line of a solution or a hidden check, and no mistake's code, in what students get."""
+    text = "\n".join(cell.source for cell in released.cells)
+    for written in lesson.written.values():
+        if written.source.strip() in text:
+            raise LessonError(lesson.path, written.line, "this model answer shows in the release")
+    for exercise in lesson.exercises.values():
+        for check in exercise.checks:
+            told = check.call if check.title in exercise.visible_titles else check.title
+            if check.hidden and (told in text or told in visible):
+                raise LessonError(lesson.path, check.line, f'the hidden check "{check.title}" shows in the release')
+        answer_cells = "\n".join(cell.source for cell in released.cells if cell.id in lesson.exercises)
+        hints = "\n".join(exercise.hints.values())
+        for line in _solution_lines(exercise):  # a demonstration may hold the same line; a stub may not
+            if line in answer_cells or line in hints:
+                told = f"a line of the solution shows in the release: {line}"
+                raise LessonError(lesson.path, exercise.cell.line, told)
+
+
+def _solution_lines(exercise: Exercise) -> Iterator[str]:
+    """The lines of a solution that say something, each as it would stand in a cell of its own."""
+    inside = False
+    for line in exercise.cell.source.splitlines():
+        if END_SOLUTION in line:
+            inside = False
+        # Short lines, such as a `return h`, could stand anywhere.
+        if inside and len(line.strip()) > 24:
+            yield line.strip()
+        inside = inside or BEGIN_SOLUTION in line
