@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -18,7 +22,9 @@ from trainloop.cli import app
 from trainloop.course import Course
 
 COMMANDS = (
+    "new",
     "build",
+    "audit",
     "run",
     "collect",
     "grade",
@@ -92,6 +98,39 @@ def test_each_command_says_what_it_does(tmp_path: Path, command: str) -> None:
     assert (app_help(command)) in words(result)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_shows_an_example_that_can_be_typed(tmp_path: Path, command: str) -> None:
+    shown = re.search(r"Example: trainloop (.+)", trainloop(tmp_path, command, "--help").output)
+    assert shown is not None and shown[1].split()[0] == command
+    assert trainloop(tmp_path, *shown[1].split()).exit_code == 1, "understood, and refused where there is no course"
+
+
+def test_learners_commands_come_first(tmp_path: Path) -> None:
+    shown = trainloop(tmp_path, "--help").output
+    places = [
+        shown.index(words) for words in ("Learn ─", "│ lab ", "Teach ─", "│ grade ", "Write lessons ─", "│ build ")
+    ]
+    assert places == sorted(places)
+
+
+def test_the_version(tmp_path: Path) -> None:
+    assert words(trainloop(tmp_path, "--version")) == f"trainloop {version('trainloop')}"
+
+
+@pytest.mark.parametrize("words", [["progress"], ["check", "2.1"], ["--version"]], ids=" ".join)
+def test_what_runs_no_lesson_loads_nothing_that_takes_seconds(own_course: Course, words: list[str]) -> None:
+    code = f"""
+import sys
+from trainloop.cli import app
+try:
+    app({words!r})
+except SystemExit:
+    print(sorted({{"torch", "nbgrader", "nbformat", "jsonschema", "matplotlib", "sqlalchemy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=own_course.root, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
 def app_help(command: str) -> str:
     """The first sentence of a command's docstring."""
     (found,) = [one.callback for one in app.registered_commands if one.callback and one.callback.__name__ == command]
@@ -100,6 +139,7 @@ def app_help(command: str) -> str:
 
 def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
     refused(trainloop(tmp_path, "marks"), "No such command")
+    refused(trainloop(tmp_path, "chek"), "Did you mean 'check'?")
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from typer.core import TyperGroup
 
 from trainloop.errors import TrainloopError
 
@@ -23,8 +24,21 @@ if TYPE_CHECKING:
     from trainloop.sandbox.box import Box
     from trainloop.sandbox.isolation import Level
 
+LEARN, TEACH, WRITE = "Learn", "Teach", "Write lessons"
+PANELS = (LEARN, TEACH, WRITE)
+
+
+class Panels(TyperGroup):
+    """The commands in the order of their panels: what learners need comes first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, panel by panel; within one, as they stand in this file."""
+        panel_of = {name: getattr(one, "rich_help_panel", None) for name, one in self.commands.items()}
+        return sorted(super().list_commands(ctx), key=lambda name: PANELS.index(panel_of[name]))
+
+
 app = typer.Typer(
-    help="Learn the Training Loop with PyTorch: build, run, check and grade its lessons.",
+    cls=Panels,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     add_completion=False,
@@ -38,6 +52,28 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", "-n", min=1, help="Submissions graded at the same time (default: the cores)."),
 ]
+
+
+def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command in a panel of the help, with an example of it as somebody types it."""
+    return app.command(rich_help_panel=panel, epilog=f"Example: trainloop {example}")
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        console.print(f"trainloop {version('trainloop')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Learn the Training Loop with PyTorch: build, run, check and grade its lessons."""
 
 
 @contextmanager
@@ -84,7 +120,7 @@ def _slugs(course: Course, names: Sequence[str] | None) -> list[str]:
     return [course.slug(name) for name in names] if names else course.slugs()
 
 
-@app.command()
+@command(WRITE, "new 2.2")
 def new(
     number: Annotated[str, typer.Argument(help="The lesson's number in the plan, such as 2.2.")],
     name: Annotated[str, typer.Option(help="Its name in the slug (default: the words of its title).")] = "",
@@ -102,7 +138,7 @@ def new(
         )
 
 
-@app.command()
+@command(WRITE, "build 2.1 --watch")
 def build(
     lessons: Lessons = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if anything is out of date.")] = False,
@@ -174,7 +210,7 @@ def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[]
     console.print(f"{len(texts)} lesson{'s' if len(texts) != 1 else ''} up to date.")
 
 
-@app.command()
+@command(WRITE, "audit 2.1")
 def audit(
     lessons: Lessons = None,
     workers: Annotated[int | None, typer.Option("--workers", "-n", min=1, help="Answers run at the same time.")] = None,
@@ -197,7 +233,7 @@ def audit(
                 console.print(report(slug, found), markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
+@command(WRITE, "run 1.1 2.1")
 def run(
     lessons: Lessons = None,
     workers: Annotated[
@@ -231,7 +267,7 @@ def run(
             raise typer.Exit(1)
 
 
-@app.command()
+@command(TEACH, "grade 2.1 --dry-run")
 def grade(
     lesson: Lesson,
     workers: Workers = None,
@@ -378,7 +414,7 @@ Output = Annotated[
 ]
 
 
-@app.command()
+@command(TEACH, "report 2.1 --names")
 def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
     """Show a graded class at a glance: marks, common mistakes, checks that fail. A page and a picture."""
     with _plain_errors():
@@ -399,7 +435,7 @@ def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None
         _name_failed("is graded, but the verdict cannot be read; grade the lesson again", found.failed)
 
 
-@app.command()
+@command(TEACH, "similar 2.1")
 def similar(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
     """Put similar submissions side by side, to look at and never as a verdict. What was released is taken out."""
     with _plain_errors():
@@ -424,21 +460,32 @@ def similar(lesson: Lesson, names: ByName = False, output: Output = None) -> Non
         _name_failed("could not be compared", failed)
 
 
-@app.command()
-def check(file: Annotated[Path, typer.Argument(help="Your notebook.", metavar="FILE")]) -> None:
+@command(LEARN, "check 2.1")
+def check(
+    notebook: Annotated[
+        str, typer.Argument(help="Your notebook: a file, or a lesson by number, in your working copy.", metavar="FILE")
+    ],
+) -> None:
     """Grade your own notebook with the checks that you can see: all messages and a score, no gradebook."""
     with _plain_errors():
-        from trainloop.classroom.report import notebook_report
         from trainloop.course import Course, CourseError
-        from trainloop.grading.grade import LessonBundle, grade
-        from trainloop.grading.intake import rebuild
-        from trainloop.sandbox.box import Box
+        from trainloop.learner.lab import FOLDER
 
+        course, file = Course.find(), Path(notebook)
+        if not file.exists() and file.suffix != ".ipynb":
+            slug = course.slug(notebook)
+            file = course.root / FOLDER / slug / f"{slug}.ipynb"
+            if not file.is_file():
+                raise CourseError(f"There is no {file} yet. Open the lesson first: trainloop lab {notebook}")
         if not file.is_file():
             raise CourseError(
                 f"There is no file {file}. Name your notebook: trainloop check work/<lesson>/<lesson>.ipynb"
             )
-        course = Course.find()
+        from trainloop.classroom.report import notebook_report
+        from trainloop.grading.grade import LessonBundle, grade
+        from trainloop.grading.intake import rebuild
+        from trainloop.sandbox.box import Box
+
         material = LessonBundle.visible(course, course.lesson_of(file))
         intake = rebuild(file.read_bytes(), material.base, material.released)
         with console.status("Running your notebook"), Box() as box:
@@ -448,7 +495,7 @@ def check(file: Annotated[Path, typer.Argument(help="Your notebook.", metavar="F
             raise typer.Exit(1)
 
 
-@app.command()
+@command(TEACH, "collect 2.1 submissions.zip")
 def collect(
     lesson: Lesson,
     files: Annotated[
@@ -474,7 +521,7 @@ def collect(
         _name_failed("could not be collected", collected.failed)
 
 
-@app.command()
+@command(TEACH, "export 2.1 --for canvas --roster grades.csv --to marks.csv")
 def export(
     lesson: Lesson,
     to: Annotated[Path, typer.Option(help="The CSV file to write.")],
@@ -505,7 +552,7 @@ def export(
         _name_failed("has a mark that could not be exported", done.failed)
 
 
-@app.command()
+@command(LEARN, "lab 2.1")
 def lab(
     lesson: Annotated[str | None, typer.Argument(help="A lesson to open, by number (2.1) or slug.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Your working copy (default: work/ in the course).")] = None,
@@ -530,22 +577,22 @@ def lab(
         raise typer.Exit(launch(mine, slug, browser, start.options(release, new)))
 
 
-@app.command()
+@command(LEARN, "progress")
 def progress(
     folder: Annotated[Path | None, typer.Option(help="Your working copy (default: work/ in the course).")] = None,
 ) -> None:
     """Show which lessons you have done, with scores, as your notebooks were last saved. Nothing is run."""
     with _plain_errors():
-        from trainloop.classroom.report import progress_table
         from trainloop.course import Course
         from trainloop.learner.lab import FOLDER
         from trainloop.learner.progress import progress as read_progress
+        from trainloop.learner.progress import progress_table
 
         course = Course.find()
         console.print(progress_table(read_progress(course.root / "release", folder or course.root / FOLDER)))
 
 
-@app.command()
+@command(LEARN, "solution 2.1")
 def solution(
     lesson: Lesson,
     folder: Annotated[Path | None, typer.Option(help="Your working copy (default: work/ in the course).")] = None,
@@ -577,7 +624,7 @@ def solution(
         console.print(f"The worked solution is here: {place}", markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
+@command(TEACH, "edition students.zip 1.1 1.2")
 def edition(
     folder: Annotated[Path, typer.Argument(help="What to write: a folder, or an archive that ends in .zip.")],
     lessons: Lessons = None,
@@ -604,7 +651,7 @@ def edition(
         console.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
+@command(TEACH, "demo --folder demo-course")
 def demo(
     folder: Annotated[Path | None, typer.Option(help="Where to put the course folder; must not exist yet.")] = None,
     workers: Workers = None,

@@ -8,15 +8,15 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-import nbformat
-from nbformat import NotebookNode
-from nbgrader.coursedir import CourseDirectory
-from traitlets.config import Config
-from traitlets.config.loader import PyFileConfigLoader
+from typing import TYPE_CHECKING
 
 from trainloop import moved
 from trainloop.errors import TrainloopError
+
+if TYPE_CHECKING:  # nbgrader and nbformat take seconds to load, and most commands of learners need neither
+    from nbformat import NotebookNode
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import Config
 
 CONFIG_NAME = "nbgrader_config.py"
 
@@ -112,6 +112,8 @@ class Course:
         Raises:
             CourseError: it is missing or damaged.
         """
+        import nbformat
+
         path = self.notebook(kind, slug)
         if not path.is_file() and not self.text(slug).is_file():
             raise CourseError(f"There is no {path}: this is a student edition of the course.")
@@ -129,6 +131,9 @@ class Course:
         Raises:
             CourseError: it names what has moved since it was written.
         """
+        from traitlets.config import Config
+        from traitlets.config.loader import PyFileConfigLoader
+
         config = PyFileConfigLoader(CONFIG_NAME, path=str(self.root)).load_config()
         if moved.names_moved(config):
             raise CourseError(moved.SENTENCE)
@@ -138,6 +143,8 @@ class Course:
 
     def directory(self, slug: str, student: str = "*") -> CourseDirectory:
         """nbgrader's view of the course, set to one lesson."""
+        from nbgrader.coursedir import CourseDirectory
+
         scripts_on_path()
         config = self.config()
         config.CourseDirectory.assignment_id = slug

@@ -15,7 +15,6 @@ from trainloop.checks.words import number, render, tally
 from trainloop.grading.batch import GradedSummary
 from trainloop.grading.grade import SERIOUS, Graded
 from trainloop.grading.gradebook import Change
-from trainloop.learner.progress import Progress
 
 MAX_ROWS = 100  # rows of a table, lines of notes, that a person reads
 SLOWEST = 3
@@ -44,24 +43,6 @@ def class_table(graded: Mapping[str, Graded], title: str) -> Table:
         style = "green" if one.status == "ok" else "" if one.status == "wrong" else "yellow"
         cells = (one_line(student, MAX_NAME), *points, number(one.points))
         table.add_row(*map(Text, cells), Text(one.in_words, style))  # as text: a name may look like markup
-    return table
-
-
-def progress_table(lessons: Sequence[Progress]) -> Table:
-    """A row a lesson: what it takes, how many checks passed, state in words."""
-    table = Table(title="Your progress", title_justify="left", caption_justify="left")
-    done = sum(one.state == "done" for one in lessons)
-    table.caption = (
-        f"{done} of {len(lessons)} lessons done. Counted are the checks in your notebooks, as they were last saved."
-    )
-    table.add_column("lesson")
-    for title in ("time", "checks"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for one in lessons:
-        style = {"done": "green", "started": "yellow", "cannot be read": "red"}.get(one.state, "")
-        state = f"[{style}]{one.state}" if style else one.state
-        table.add_row(one.title, one.time, f"{one.passed} of {one.checks}", state)
     return table
 
 

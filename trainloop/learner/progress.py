@@ -6,18 +6,20 @@ checks have passed. Nobody's mark comes from here.
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-import nbformat
-from nbformat import NotebookNode
+from rich.table import Table
 
 from trainloop.checks.key import VISIBLE_NAME, ExerciseKey, Key
 from trainloop.checks.words import Told, read_back
 from trainloop.learner.lab import lessons
 
+Cell: TypeAlias = dict[str, Any]  # as it lies in a notebook file
 State: TypeAlias = Literal["not opened", "not started", "started", "done", "cannot be read"]
 
 
@@ -48,7 +50,7 @@ def progress(release: Path, work: Path) -> list[Progress]:
 
 def of_lesson(folder: Path, mine: Path) -> Progress:
     """A released lesson, as the notebook `mine` was last saved. Arguments and errors otherwise as for `progress`."""
-    released = nbformat.read(folder / f"{folder.name}.ipynb", as_version=4)
+    released = _cells(folder / f"{folder.name}.ipynb")
     title, time = _about(released)
     key = Key.load(folder / VISIBLE_NAME)
     checks = {name: _count(exercise) for name, exercise in key.exercises.items()}
@@ -56,12 +58,11 @@ def of_lesson(folder: Path, mine: Path) -> Progress:
     told: dict[str, Told] = {}
     if mine.is_file():
         try:
-            notebook = nbformat.read(mine, as_version=4)
+            cells = _cells(mine)
+            told = {name: one for cell in cells for name, one in read_back(_shown(cell)).items()}
+            state = "started" if told or _answers(cells) != _answers(released) else "not started"
         except Exception:  # whatever is wrong with a learner's file, the other lessons are still shown
-            state = "cannot be read"
-        else:
-            told = {name: one for cell in notebook.cells for name, one in read_back(_shown(cell)).items()}
-            state = "started" if told or _answers(notebook) != _answers(released) else "not started"
+            state, told = "cannot be read", {}
     told = {name: one for name, one in told.items() if name in checks}
     passed = sum(min(one.passed, checks[name]) for name, one in told.items())
     if checks.keys() == {name for name, one in told.items() if one.is_done}:
@@ -74,20 +75,53 @@ def _count(exercise: ExerciseKey) -> int:
     return sum(not one.hidden and not one.caps for one in exercise.checks)
 
 
-def _about(notebook: NotebookNode) -> tuple[str, str]:
+def _cells(path: Path) -> list[Cell]:
+    """A notebook's cells, read as they lie in the file: nbformat, which would check them, takes a second to load."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells: list[Cell] = notebook["cells"]  # of format 4, which Jupyter has written since 2015
+    if not (isinstance(cells, list) and all(isinstance(cell, dict) for cell in cells)):
+        raise ValueError(f"{path} is no notebook")
+    return cells
+
+
+def _text(lines: str | Sequence[str]) -> str:
+    """A text of a notebook file: one string, or a list of lines."""
+    return lines if isinstance(lines, str) else "".join(lines)
+
+
+def _about(cells: Sequence[Cell]) -> tuple[str, str]:
     """The lesson's title, and the time that its title box states: for someone new to the mathematics."""
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    text = "\n".join(_text(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     titles = re.findall(r"^# (\d+\.\d+ .+)$", text, re.M)
     time = re.search(r"^> \*\*About ([^;*]+)", text, re.M)
     return titles[0] if titles else "", time[1] if time else ""
 
 
-def _shown(cell: NotebookNode) -> str:
+def _shown(cell: Cell) -> str:
     """What a cell printed, and the error that ended it: a check says how many passed as one or the other."""
     outputs = cell.get("outputs", [])
-    return "\n".join(one.get("evalue", one.get("text", "")) for one in outputs if one.get("name") != "stderr")
+    said = (one.get("evalue", one.get("text", "")) for one in outputs if one.get("name") != "stderr")
+    return "\n".join(map(_text, said))
 
 
-def _answers(notebook: NotebookNode) -> dict[str, str]:
-    cells = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("solution")]
-    return {cell.metadata.nbgrader.grade_id: cell.source.strip() for cell in cells}
+def _answers(cells: Sequence[Cell]) -> dict[str, str]:
+    solved = [cell for cell in cells if cell["metadata"].get("nbgrader", {}).get("solution")]
+    return {cell["metadata"]["nbgrader"]["grade_id"]: _text(cell["source"]).strip() for cell in solved}
+
+
+def progress_table(lessons: Sequence[Progress]) -> Table:
+    """A row a lesson: what it takes, how many checks passed, state in words."""
+    table = Table(title="Your progress", title_justify="left", caption_justify="left")
+    done = sum(one.state == "done" for one in lessons)
+    table.caption = (
+        f"{done} of {len(lessons)} lessons done. Counted are the checks in your notebooks, as they were last saved."
+    )
+    table.add_column("lesson")
+    for title in ("time", "checks"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for one in lessons:
+        style = {"done": "green", "started": "yellow", "cannot be read": "red"}.get(one.state, "")
+        state = f"[{style}]{one.state}" if style else one.state
+        table.add_row(one.title, one.time, f"{one.passed} of {one.checks}", state)
+    return table
