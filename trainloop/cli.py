@@ -258,7 +258,10 @@ def run(
                 advance(started[future])
         for slug in slugs:
             slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in done[slug].slowest[:3])
-            busy = f" (times over {done[slug].slowdown:.1f}: the machine was busy)" if done[slug].slowdown > 1.1 else ""
+            one = done[slug]
+            busy = ""
+            if one.slowdown > 1.1 or one.waited > 1:
+                busy = f" (busy machine: {one.waited:.0f} s of waiting taken off, divided by {one.slowdown:.1f})"
             console.print(f"{slug}: {done[slug].seconds:.1f} s{busy}; slowest cells: {slowest}", highlight=False)
             for fault in done[slug].faults:
                 errors.print(f"{slug}: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)

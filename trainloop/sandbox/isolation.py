@@ -256,7 +256,7 @@ def usage(roots: Sequence[int], enough_bytes: int) -> Usage:
     memory = sum(_resident(process) for process in processes)
     if memory > enough_bytes:
         memory = sum(_proportional(process) for process in processes)
-    return Usage(tasks, sum(map(_cpu_seconds, processes)), sum(map(_delayed_seconds, processes)), memory)
+    return Usage(tasks, sum(map(_cpu_seconds, processes)), sum(map(delayed_seconds, processes)), memory)
 
 
 def children(pid: int) -> list[int]:
@@ -275,7 +275,8 @@ def _cpu_seconds(pid: int) -> float:
     return 0.0
 
 
-def _delayed_seconds(pid: int) -> float:
+def delayed_seconds(pid: int) -> float:
+    """How long a process was ready to run and others ran in its place; 0 where the system does not tell."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     return 0.0
