@@ -28,8 +28,12 @@ STARTERS = frozenset(  # whole packages, and single names
         "psutil",
         "subprocess",
         "trainloop.authoring.execute.execute",
+        "trainloop.grading.aside.Aside",
         "trainloop.grading.engine.Threads",
         "trainloop.grading.engines.choose_engine",
+        "trainloop.grading.reader.Reader",
+        "trainloop.grading.batch.alone",
+        "trainloop.grading.batch.grade_class",
         "trainloop.grading.record.record_class",
         "trainloop.sandbox.box.Box",
         "trainloop.sandbox.isolation.choose",
@@ -68,10 +72,12 @@ def _reaches_starter(found: object, seen: set[int]) -> bool:
     if _name(found) in STARTERS or _name(found).split(".")[0] in STARTERS:
         return True
     if isinstance(found, FunctionType) and found.__module__.startswith("tests."):
-        named = (found.__globals__.get(name) for name in _names(found.__code__))
+        names = list(_names(found.__code__))
+        named = [found.__globals__.get(name) for name in names]
+        named += [getattr(one, name, None) for one in named if isinstance(one, ModuleType) for name in names]
     elif inspect.isclass(found) and found.__module__.startswith("tests."):
         members = (getattr(one, "__func__", getattr(one, "fget", one)) for one in vars(found).values())
-        named = (one for one in members if isinstance(one, FunctionType))
+        named = [one for one in members if isinstance(one, FunctionType)]
     else:
         return False
     return any(_reaches_starter(one, seen) for one in named)

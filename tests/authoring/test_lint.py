@@ -180,15 +180,17 @@ def test_what_a_check_may_take_from_other_cells(tmp_path: Path) -> None:
 
 
 def test_what_a_demonstration_may_take_from_an_exercise(tmp_path: Path) -> None:
-    """Nothing, unless it binds the name itself."""
+    """Nothing, unless it binds the name itself. A function that it defines may name it, and is not to be called."""
     later = "\n## Summary"
     assert TEXT.count(later) == 1
+    named = "def twice(x: int) -> int:\n    return relu(relu(x))"
     takes, own = "relu(torch.ones(2))", "def relu(x: int) -> int:\n    return x\n\n\nrelu(3)"
     told = [
         [error.message for error in lint(lesson(tmp_path, TEXT.replace(later, f"\n```python\n{code}\n```\n{later}")))]
-        for code in (takes, own)
+        for code in (takes, own, named, f"{named}\n\n\ntwice(3)")
     ]
-    assert told == [["a demonstration takes `relu` from an exercise, which may not be solved; define it here"], []]
+    said = "a demonstration takes `{}` from an exercise, which may not be solved; define it here"
+    assert told == [[said.format("relu")], [], [], [said.format("twice")]]
 
 
 @pytest.mark.parametrize(

@@ -367,18 +367,28 @@ def _borrowed(lesson: Lesson) -> Iterator[tuple[int, str]]:
 
 
 def _unanswered(lesson: Lesson) -> Iterator[tuple[int, str]]:
-    """What a demonstration takes from an exercise: who has not solved that one would see it fail."""
+    """What a demonstration takes from an exercise: who has not solved that one would see it fail.
+
+    A function may name what an exercise asks for, as helpers of checks do; then nobody may call it who is no check.
+    """
     answered: set[str] = set()
     for cell in lesson.cells:
-        if cell.kind not in ("demo", "drawing", "exercise"):
-            continue
-        reads, binds = needs.names_of(cell.source)
         if cell.kind == "exercise":
-            answered |= binds
+            answered |= needs.names_of(cell.source)[1]
+        if cell.kind not in ("demo", "drawing"):
             continue
-        for name in sorted(reads & answered):
+        try:
+            statements = ast.parse(cell.source).body
+        except SyntaxError:  # refused elsewhere
+            continue
+        runs = []
+        for node in statements:
+            reads, binds = needs.names_of(ast.unparse(node))
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+                runs += sorted(reads & answered)
+            answered = answered | binds if reads & answered else answered - binds
+        for name in dict.fromkeys(runs):
             yield cell.line, f"a demonstration takes `{name}` from an exercise, which may not be solved; define it here"
-        answered -= binds
 
 
 def _imports(cell: Cell) -> bool:
