@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from tests import sample_class
 from trainloop.authoring.lesson import read
+from trainloop.authoring.loop_page import PAGE
 from trainloop.checks.key import VISIBLE_NAME, Key
 from trainloop.cli import app
 from trainloop.course import Course
@@ -365,3 +367,22 @@ def test_check_of_a_half_solved_notebook(own_course: Course, slug: str) -> None:
     assert "ot started yet" in said
     assert all(exercise.title in said for exercise in exercises.values())
     assert f"of {sum(there.values())} checks passed." in said
+
+
+def test_a_build_of_all_lessons_makes_the_page_of_loops(own_course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the course has the page. What the lessons themselves come to is not looked at here."""
+    monkeypatch.setattr("trainloop.sandbox.box.Box", nullcontext)
+    monkeypatch.setattr("trainloop.authoring.lint.lint", lambda lesson: [])
+    monkeypatch.setattr("trainloop.authoring.build.build", lambda lesson, *boxes, **known: lesson)
+    monkeypatch.setattr("trainloop.authoring.build.differences", lambda built, root: [])
+    monkeypatch.setattr("trainloop.authoring.build.write", lambda built, root: [])
+    path = own_course.root / PAGE
+    assert trainloop(own_course.root, "build").exit_code == 0
+    assert not path.exists()
+    path.parent.mkdir()
+    path.write_text("old", encoding="utf-8")
+    refused(trainloop(own_course.root, "build", "--check"), f"out of date: {PAGE}")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert f"written: {PAGE}" in words(trainloop(own_course.root, "build"))
+    assert path.read_text(encoding="utf-8").startswith("# The loop through the course")
+    assert trainloop(own_course.root, "build", "--check").exit_code == 0

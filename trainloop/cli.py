@@ -183,6 +183,7 @@ def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[]
     from trainloop.authoring.build import committed, differences, write
     from trainloop.authoring.lesson import read
     from trainloop.authoring.lint import lint
+    from trainloop.authoring.loop_page import PAGE, page
     from trainloop.authoring.trials import Kept
 
     texts = [read(course.text(slug)) for slug in slugs]
@@ -192,6 +193,8 @@ def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[]
     if refused:
         raise typer.Exit(1)
     drifted = False
+    # The page that shows the loops of all lessons, where the course has it, is made when all are built.
+    loops = page(texts) if list(slugs) == course.slugs() and (course.root / PAGE).is_file() else None
     ready = boxes()
     with _progress("Building", len(texts)) as advance:
         for lesson in texts:
@@ -204,6 +207,11 @@ def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[]
             for path in changed:
                 console.print(f"{'out of date' if check else 'written'}: {path}", highlight=False, soft_wrap=True)
             drifted = drifted or (check and bool(changed))
+    if loops is not None and loops != (course.root / PAGE).read_text(encoding="utf-8"):
+        drifted = drifted or check
+        if not check:
+            (course.root / PAGE).write_text(loops, encoding="utf-8")
+        console.print(f"{'out of date' if check else 'written'}: {PAGE}", highlight=False, soft_wrap=True)
     if drifted:
         errors.print("Build the lessons and commit what changes: trainloop build", style="red")
         raise typer.Exit(1)
