@@ -92,6 +92,22 @@ def test_keys_that_agree() -> None:
     assert key().visible().agrees(key(hidden=6.0).visible())
 
 
+@pytest.mark.parametrize(("rtol", "atol"), [(0.1, 0.0), (0.05, 1e-3), (1e-4, 1e-6), (0.0, 0.0), (1.0, 0.0)])
+def test_a_key_agrees_with_itself_as_it_was_written(tmp_path: Path, rtol: float, atol: float) -> None:
+    """Whatever digits the file leaves out, and whatever the last ones are on another processor."""
+    numbers = torch.linspace(1, 10, 1000).tolist()
+    path = tmp_path / "key.json"
+
+    def one(times: float) -> Key:
+        check = CheckKey("t", "f()", 1.0, False, rules.close(rtol, atol), seen(torch.tensor(numbers) * times), ())
+        return Key("9.9-tiny", {"relu": ExerciseKey("relu", "Exercise 1", ("f",), 1.0, (), (check,))}, {})
+
+    path.write_text(one(1).dump(), encoding="utf-8")
+    assert Key.load(path).agrees(one(1))
+    assert Key.load(path).agrees(one(1 + 1e-5))
+    assert not Key.load(path).agrees(one(1 + max(rtol, 0.01)))
+
+
 @pytest.mark.parametrize(
     "other",
     [

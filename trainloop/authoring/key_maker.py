@@ -76,7 +76,7 @@ def _that_disagree(part: ExerciseKey, known: ExerciseKey | None) -> list[int]:
     for check in part.checks:
         if (old := before.get((check.title, check.hidden, check.call))) is not None:
             pairs = enumerate(zip(check.mistakes, old.mistakes, strict=True))
-            found |= {index for index, (one, other) in pairs if not agree(one, other)}
+            found |= {index for index, (one, other) in pairs if not agree(one, other, check.rule)}
     return sorted(found)
 
 
@@ -285,7 +285,7 @@ def _still_told(part: ExerciseKey, known: ExerciseKey | None) -> tuple[EditKey, 
         return ()
     mine, theirs = ([one for one in key.checks if not one.hidden] for key in (part, known))
     same = len(mine) == len(theirs) and all(
-        one.title == other.title and agree(one.expected, other.expected)
+        one.title == other.title and agree(one.expected, other.expected, one.rule)
         for one, other in zip(mine, theirs, strict=True)
     )
     return known.edits if same else ()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainloop.checks import fingerprints, keyfile, values
-from trainloop.checks.rules import Rule
+from trainloop.checks.rules import Rule, close
 from trainloop.checks.values import Observation, Value
 from trainloop.errors import TrainloopError
 
@@ -126,7 +126,8 @@ class Key:
         return (
             self._structure() == other._structure()
             and all(
-                agree(ours, theirs) for ours, theirs in zip(self._observations(), other._observations(), strict=True)
+                agree(ours, theirs, rule)
+                for (ours, rule), (theirs, _) in zip(self._observations(), other._observations(), strict=True)
             )
             and all(
                 fingerprints.agree(ours, theirs) for ours, theirs in zip(self._prints(), other._prints(), strict=True)
@@ -154,17 +155,21 @@ class Key:
         }
         return self.lesson, blank, sorted(self.given), self.predictions
 
-    def _observations(self) -> list[Observation]:
+    def _observations(self) -> list[tuple[Observation, Rule]]:
         checks = [check for exercise in self.exercises.values() for check in exercise.checks]
-        computed = [o for check in checks for o in (check.expected, *check.mistakes) if o is not None]
-        return computed + [{"saw": "value", "value": self.given[name]} for name in sorted(self.given)]
+        computed = [(o, check.rule) for check in checks for o in (check.expected, *check.mistakes) if o is not None]
+        return computed + [({"saw": "value", "value": self.given[name]}, close()) for name in sorted(self.given)]
 
 
-def agree(one: Observation | None, other: Observation | None) -> bool:
-    """Whether two observations differ by no more than rounding; None is none."""
+def agree(one: Observation | None, other: Observation | None, rule: Rule) -> bool:
+    """Whether two observations differ by no more than rounding; None is none.
+
+    In a file a number has no more digits than `rule` needs, so under a wide one it is further from what was computed.
+    """
     if one is None or other is None:
         return one is other
-    return values.same(one, other, rtol=1e-3, atol=1e-5)
+    rtol, atol = max(1e-3, rule.get("rtol", 0.0) / 5), max(1e-5, rule.get("atol", 0.0) / 5)
+    return values.same(one, other, rtol, atol)
 
 
 def _visible(exercise: ExerciseKey) -> ExerciseKey:
