@@ -43,10 +43,6 @@ def test_seconds_are_those_of_a_quiet_machine(monkeypatch: pytest.MonkeyPatch, t
         ]
 
 
-def test_the_probe_takes_time() -> None:
-    assert 0 < runs.probe() < 5
-
-
 def test_what_the_kernel_waited_for_a_core_is_taken_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     waiting = iter(range(100))
     monkeypatch.setattr(runs, "_waited", lambda _: 0.25 * next(waiting))  # a quarter of a second in each cell
