@@ -23,7 +23,7 @@ test: $(READY)  ## Run all tests
 quick: $(READY)  ## Check style and types, run the tests that start no process: under a minute
 	$(RUN) ruff check $(CODE)
 	$(RUN) ruff format --check $(CODE)
-	$(RUN) mypy --strict trainloop
+	$(RUN) mypy --strict trainloop benchmarks
 	$(RUN) pytest -q -n 2 -m "not slow" $(ARGS)
 
 lab: $(READY)  ## Open your own working copy of the lessons in JupyterLab
@@ -35,7 +35,7 @@ build: $(READY)  ## Generate the instructor, student and solution notebooks from
 check: $(READY)  ## Check style and types, and that the generated notebooks are up to date
 	$(RUN) ruff check $(CODE)
 	$(RUN) ruff format --check $(CODE)
-	$(RUN) mypy --strict trainloop
+	$(RUN) mypy --strict trainloop benchmarks
 	$(RUN) trainloop build --check
 
 benchmark: $(READY)  ## Measure how many submissions a minute are graded

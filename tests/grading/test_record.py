@@ -167,6 +167,8 @@ def without_time(notebook: Path) -> str:
 
 def test_the_level_of_isolation_stands_with_each_verdict(graded: Class) -> None:
     levels = {student: read_verdict(graded.autograded(student))["isolation"] for student in CLASS}
+    limited_by = {read_verdict(graded.autograded(student))["memory"] for student in CLASS}
+    assert limited_by <= {"", "cgroup v2", "cgroup v1", "watched"} and limited_by != {""}
     assert levels == {**dict.fromkeys(CLASS, "full"), "mona": "", "pia": ""}  # of these two, nothing was run
 
 

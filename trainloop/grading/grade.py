@@ -102,6 +102,7 @@ class Graded:
     seconds: float
     notebook: NotebookNode  # with outputs, ready for feedback
     level: str = ""  # of isolation, under which it was run; empty where nothing had to run
+    memory: str = ""  # who limited its memory, see `Box.memory`
     doubtful: bool = False  # the machine's load may have decided: it stands until the next run tries again
     ran: Json | None = None  # what its cells computed, as `_remember` puts it down; None where that is too much
 
@@ -148,7 +149,8 @@ def grade(material: LessonBundle, intake: Intake, box: Box) -> Graded:
     doubtful = any(result.may_be_the_machines for result in results.values())
     keep = steps and not doubtful
     ran = _remember(run_name(material, steps, box.limits, box.level), results) if keep else None
-    return replace(graded, ran=ran, seconds=time.monotonic() - started, doubtful=doubtful)
+    memory = box.memory if results else ""
+    return replace(graded, ran=ran, memory=memory, seconds=time.monotonic() - started, doubtful=doubtful)
 
 
 def _run(box: Box, job: Job) -> dict[str, StepResult]:
@@ -165,7 +167,7 @@ def judge_again(material: LessonBundle, intake: Intake, before: Graded, limits: 
     """The verdict on a submission whose cells have run, `before`, when the key or the prose was another."""
     assert before.ran is not None
     graded = _verdict(material, intake, _recall(before), limits, before.level)
-    return replace(graded, ran=before.ran, seconds=before.seconds)
+    return replace(graded, ran=before.ran, memory=before.memory, seconds=before.seconds)
 
 
 def _verdict(

@@ -214,6 +214,7 @@ def _verdict(graded: Graded, released: NotebookNode) -> dict[str, Any]:
     return {
         "status": graded.status,
         "isolation": graded.level,
+        "memory": graded.memory,
         "words": graded.in_words,
         "seconds": round(graded.seconds, 3),
         "notes": list(graded.notes),

@@ -27,20 +27,22 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Literal, TypeAlias
 
 from trainloop.checks import values
 from trainloop.checks.values import Json
-from trainloop.sandbox import isolation
+from trainloop.sandbox import cgroups, isolation
 from trainloop.sandbox.clock import Clock
 from trainloop.sandbox.hosts import START_SECONDS, BoxError, Forks, FreshProcesses, Host
-from trainloop.sandbox.isolation import Level, Usage
+from trainloop.sandbox.isolation import Level
 from trainloop.sandbox.job import DEFAULT_LIMITS, STALLED, Job, Limits, RunStatus, Step, StepResult
 from trainloop.sandbox.outputs import Outputs
 from trainloop.sandbox.portions import Portions
 from trainloop.sandbox.reports import Lines, parse
 
+Memory: TypeAlias = cgroups.Version | Literal["watched"]
 Ending: TypeAlias = Literal["done", "timeout", "ended", "memory", "processes", "absent"]
 
 GRACE_SECONDS = 1.0  # for a process whose reports have stopped to die by itself, so that we learn what of
@@ -64,6 +66,7 @@ class Box:
 
     Attributes:
         level: of isolation that the box has.
+        memory: who limits a job's memory: the kernel, by a control group; or the box, which watches what can be seen.
 
     Raises:
         BoxError: on a system without processes as the box needs them, or if the worker does not start.
@@ -77,6 +80,8 @@ class Box:
             raise BoxError("Cells are run in a process of their own on Linux and macOS only. On Windows use WSL.")
         self.limits = limits
         self.level: Level = isolation.choose("limits" if once and level is None else level)
+        self._hierarchy = cgroups.probe()
+        self.memory: Memory = "watched" if self._hierarchy is None else self._hierarchy.version
         self._once = once
         self._folder: str | None = None
         self._files = contextlib.ExitStack()
@@ -122,7 +127,8 @@ class Box:
     def _start(self) -> Host:
         assert self._folder is not None
         if self._host is None:
-            self._host = FreshProcesses() if self._once else Forks(self._folder, self.level)
+            groups = None if self._hierarchy is None else partial(self._hierarchy.group, self.limits.memory_bytes)
+            self._host = FreshProcesses(groups) if self._once else Forks(self._folder, self.level, groups)
         return self._host
 
     def _attempt(self, progress: _Progress, steps: Sequence[Step]) -> None:
@@ -136,8 +142,8 @@ class Box:
                 finally:
                     os.close(writer)
                     portions.close_reader()
-                attempt = _Attempt(progress, steps, host.has_keeper)
-                ending = attempt.follow(reports, portions, host.usage)
+                attempt = _Attempt(progress, steps, host)
+                ending = attempt.follow(reports, portions)
                 code = host.end(GRACE_SECONDS if ending == "ended" and attempt.code is None else 0.0)
             attempt.settle(ending, code if attempt.code is None else attempt.code)
         finally:
@@ -204,11 +210,12 @@ class _Progress:
 class _Attempt:
     """One process working on a job, as seen through its reports."""
 
-    def __init__(self, progress: _Progress, steps: Sequence[Step], has_keeper: bool) -> None:
+    def __init__(self, progress: _Progress, steps: Sequence[Step], host: Host) -> None:
         self.code: int | None = None  # that the keeper told of the process that ended
         self._progress = progress
         self._limits = progress.limits
-        self._has_keeper = has_keeper
+        self._host = host
+        self._has_keeper = host.has_keeper
         self._hidden = [step for step in steps if step.hidden]
         self._ahead = [step for step in steps if not step.hidden]
         self._current: Step | None = None
@@ -229,9 +236,9 @@ class _Attempt:
         self._heard = now
         self._deadline = now + START_SECONDS
 
-    def follow(self, reports: int, portions: Portions, usage: Callable[[int], Usage]) -> Ending:
+    def follow(self, reports: int, portions: Portions) -> Ending:
         """Read reports until the job is done, the process is gone, or it has used up what it may use."""
-        ending = self._stage(reports, portions, usage)
+        ending = self._stage(reports, portions)
         while ending in ("timeout", "memory", "processes") and self._may_drop():
             assert self._current is not None
             self._dropped = self._current
@@ -239,10 +246,10 @@ class _Attempt:
             self._progress.results[self._current.id].seconds = self._clock.now() - self._begun
             portions.drop(self._current)
             self._heard = self._clock.now()
-            ending = self._stage(reports, portions, usage)
+            ending = self._stage(reports, portions)
         if ending == "done":
             self._finish_quietly()
-            ending = self._follow_hidden(reports, portions, usage)
+            ending = self._follow_hidden(reports, portions)
         return ending
 
     def _may_drop(self) -> bool:
@@ -250,7 +257,7 @@ class _Attempt:
         in_copy = self._has_keeper and self._current is not None and self._current.kind == "check"
         return in_copy and self._current is not self._dropped and self._clock.now() < self._deadline
 
-    def _follow_hidden(self, reports: int, portions: Portions, usage: Callable[[int], Usage]) -> Ending:
+    def _follow_hidden(self, reports: int, portions: Portions) -> Ending:
         """Hand over the hidden checks, one after the other. One that comes to no end does not touch the others."""
         # A check whose observations in plain sight came to no end has nobody waiting.
         ahead = [step for step in self._hidden if step.id not in self._progress.left_out]
@@ -259,7 +266,7 @@ class _Attempt:
             self._current, self._handed_over, self._ahead = None, step, [step]
             self._heard = self._begun = self._clock.now()
             portions.hand_over(step, [one.place for one in ahead[number:]])
-            ending = self._stage(reports, portions, usage)
+            ending = self._stage(reports, portions)
             if ending == "done":
                 continue
             if not self._has_keeper or self._gone:
@@ -269,34 +276,28 @@ class _Attempt:
                 break
         return "done"
 
-    def _stage(self, reports: int, portions: Portions, usage: Callable[[int], Usage]) -> Ending:
+    def _stage(self, reports: int, portions: Portions) -> Ending:
         """Read reports until the cells are done, or one hidden check, or there is trouble."""
         over, excess = threading.Event(), list[Ending]()
         # Beside the reading, and each for itself: a fork bomb keeps whoever counts its memory waiting for seconds.
         for look in (self._memory, self._processes):
-            threading.Thread(target=self._watch, args=(look, usage, over, excess), daemon=True).start()
+            threading.Thread(target=self._watch, args=(look, over, excess), daemon=True).start()
         try:
             return self._read(reports, portions, excess)
         finally:
             over.set()
 
-    def _watch(
-        self,
-        look: Callable[[Callable[[int], Usage]], list[Ending]],
-        usage: Callable[[int], Usage],
-        over: threading.Event,
-        excess: list[Ending],
-    ) -> None:
+    def _watch(self, look: Callable[[], list[Ending]], over: threading.Event, excess: list[Ending]) -> None:
         """Look at what the processes use until `over`, or until it is too much: then that goes into `excess`."""
         while not excess and not over.wait(WATCH_SECONDS):
-            excess += look(usage)
+            excess += look()
 
-    def _memory(self, usage: Callable[[int], Usage]) -> list[Ending]:
+    def _memory(self) -> list[Ending]:
         most = self._limits.memory_bytes
-        return ["memory"] if usage(most).memory_bytes > most else []
+        return ["memory"] if self._host.starved() or self._host.usage(most).memory_bytes > most else []
 
-    def _processes(self, usage: Callable[[int], Usage]) -> list[Ending]:
-        used = usage(sys.maxsize)
+    def _processes(self) -> list[Ending]:
+        used = self._host.usage(sys.maxsize)
         self._clock.saw(used.cpu_seconds, used.delayed_seconds)
         return ["processes"] if used.tasks > self._limits.processes else []
 
@@ -394,7 +395,7 @@ class _Attempt:
                 reason = f"It had more than {self._limits.processes} processes and threads."
             case "timeout":
                 reason = self._waited
-            case "ended" if code == -signal.SIGKILL:
+            case "ended" if code == -signal.SIGKILL and not self._host.starved():
                 reason = KILLED
             case _:
                 reason = ""

@@ -123,28 +123,31 @@ class Runner:
     def _copy(self, place: str, steps: list[Json], waits: bool) -> None:
         """Fork. The copy makes the observations of a check, and waits for hidden ones; here, what is next may come."""
         until, made = os.pipe()
+        word = os.urandom(16)  # anybody's code may write into whatever file there is
         generator = random.getstate()  # fork draws a new one
         with self._reporter.shared():
             copy = os.fork()
         if copy == 0:
             os.close(until)
             random.setstate(generator)
-            self._run_copy(place, steps, waits, made)
+            self._run_copy(place, steps, waits, made, word)
         os.close(made)
-        alive = os.read(until, 1)
+        said = b""
+        while word not in said and (more := os.read(until, 4_096)):
+            said = said[-len(word) :] + more
         os.close(until)
-        if not alive:
+        if word not in said:
             _, status = os.waitpid(copy, 0)
             self._reporter.send({"lost": place, "code": os.waitstatus_to_exitcode(status)})
 
-    def _run_copy(self, place: str, steps: list[Json], waits: bool, made: int) -> None:
+    def _run_copy(self, place: str, steps: list[Json], waits: bool, made: int, word: bytes) -> None:
         assert self._waiting is not None
         code = 1
         try:
             portions = keeper.register(self._waiting, place)
             for step in steps:
                 self._step(step)
-            os.write(made, b".")
+            os.write(made, word)
             os.close(made)
             if waits:
                 self._await(_portions(portions))
