@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import time
@@ -33,6 +34,7 @@ from trainloop.classroom.class_report import (
 from trainloop.classroom.pages import MOST_NAMED, NUMBERS, people
 from trainloop.course import Course
 from trainloop.grading.feedback import TEMPLATES
+from trainloop.learner.disagreements import FILE_NAME, Disagreement
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -76,6 +78,10 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Class:
     one.hand_in_files(NO_NOTEBOOK, {"answers.txt": b"See my e-mail."})
     one.run("autograde", SLUG)
     one.hand_in(LATE, one.released)
+    beside = one.course.root / "submitted"
+    against = [vars(Disagreement("relu", "<b>I</b> do keep\x1b[2J what is positive.", "FAIL  a", "code of ada", ""))]
+    (beside / AGAIN / SLUG / FILE_NAME).write_text(json.dumps(against), encoding="utf-8")
+    (beside / LATE / SLUG / FILE_NAME).write_bytes(b"[[[")
     again = one.course.root / "submitted" / AGAIN / SLUG / f"{SLUG}.ipynb"
     after = one.autograded(AGAIN).stat().st_mtime + 60
     os.utime(again, (after, after))
@@ -167,6 +173,16 @@ def test_exercises(named: Report) -> None:
     assert (one.title, one.right, one.missing) == ("Exercise 1: ReLU", 1, 2)
     assert one.right + one.partly + one.wrong + one.missing == len(GRADED)
     assert one.partly >= 3, "the absolute value keeps what is positive"
+
+
+def test_who_disagrees_is_quoted_with_the_verdict(named: Report, written: tuple[Path, Path]) -> None:
+    ada, kim = named.disagreements
+    assert (ada.who, ada.where, ada.verdict) == (AGAIN, named.exercises[0].title, "FAIL  a")
+    assert ada.why == "<b>I</b> do keep what is positive."
+    assert (kim.who, kim.where) == (LATE, "") and "cannot be read" in kim.why
+    page = said(written[0].read_text(encoding="utf-8"))
+    assert "<b>I</b> do keep what is positive. FAIL a" in page
+    assert "code of ada" not in page
 
 
 def test_time(named: Report) -> None:

@@ -4,9 +4,10 @@ It answers: how did it go, which mistakes should I explain, which checks fail, a
 so that an author can give it one. It is made from the verdicts that the autograded notebooks carry, so it says what was
 recorded, however that was graded.
 
-No student's code is in it. What the checks say of a named mistake is the lesson's own sentence. What they say where
-there is no name may quote a student, in the message of an error or in a value that was computed: it is quoted only
-where at least two students' programs said the same, without the line of code, and cut.
+No student's code is in it. What a student wrote with `disagree` is meant to be read here, and is quoted. What the
+checks say of a named mistake is the lesson's own sentence. What they say where there is no name may quote a student,
+in the message of an error or in a value that was computed: it is quoted only where at least two students' programs
+said the same, without the line of code, and cut.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ from trainloop.grading.feedback import in_words, lesson_title, look
 from trainloop.grading.grade import SERIOUS, student_folders
 from trainloop.grading.gradebook import reason
 from trainloop.grading.record import read_verdict
+from trainloop.learner import disagreements
+from trainloop.learner.disagreements import MAX_VERDICT, MAX_WHY, DamagedFileError, Disagreement
 from trainloop.plots import BLUE, GREEN, INK, ORANGE, as_png
 
 MAX_LIST_ROWS = 15  # rows of a list on the page
@@ -87,6 +90,7 @@ class ClassResults:
     results: tuple[Result, ...]
     not_graded: tuple[str, ...]  # students who handed in, and have no verdict that can be read
     failed: Mapping[str, str] = field(default_factory=dict)  # those of them who have one, and why it cannot be read
+    disagreements: tuple[tuple[str, Disagreement], ...] = ()  # with who it is that disagrees
 
 
 def graded_students(course: Course, slug: str) -> dict[str, Path]:
@@ -137,7 +141,16 @@ def class_results(
         )
     read = {one.student for one in found}
     not_graded = tuple(sorted({*submitted, *graded} - read))
-    return ClassResults(slug, lesson_title(released, slug), tuple(found), not_graded, failed)
+    against = tuple((student, one) for student in sorted(submitted) for one in _disagreements(submitted[student]))
+    return ClassResults(slug, lesson_title(released, slug), tuple(found), not_graded, failed, against)
+
+
+def _disagreements(folder: Path) -> list[Disagreement]:
+    """What lies beside a submission; where that cannot be read, this is told in the place of a student's words."""
+    try:
+        return disagreements.read(folder)
+    except DamagedFileError as error:
+        return [Disagreement("", str(error), "", "", "")]
 
 
 def _result(student: str, verdict: Mapping[str, Any], places: Mapping[str, int], handed_in_since: bool) -> Result:
@@ -198,6 +211,16 @@ class ExerciseRow:
 
 
 @dataclass(frozen=True)
+class DisagreementRow:
+    """What a student says against a verdict; all of it fit to be shown."""
+
+    who: str
+    where: str
+    why: str
+    verdict: str
+
+
+@dataclass(frozen=True)
 class Report:
     """All that the page and the picture show. Lists are whole; page and picture cut them."""
 
@@ -216,6 +239,7 @@ class Report:
     never_failed: int
     unnamed: tuple[Row, ...]
     alone: tuple[Row, ...]
+    disagreements: tuple[DisagreementRow, ...]
     seconds: float | None
     middle: float | None  # seconds of a run in the middle
     slowest: tuple[tuple[str, float], ...]
@@ -234,7 +258,8 @@ def report(course: Course, found: ClassResults, by_name: bool = False) -> Report
         CourseError: students' numbers cannot be read or written.
     """
     results = found.results
-    everyone = people(course, [*(one.student for one in results), *found.not_graded], by_name)
+    against = (student for student, _ in found.disagreements)
+    everyone = people(course, [*(one.student for one in results), *found.not_graded, *against], by_name)
     shares = [one.points / one.possible for one in results if one.possible]
     mistakes, checks, titles = _mistakes(results), _failed(results), _titles(results)
     unnamed, alone = _unnamed(results)
@@ -260,6 +285,15 @@ def report(course: Course, found: ClassResults, by_name: bool = False) -> Report
             for (exercise, check, said, computed), who in _ranked(unnamed)
         ),
         alone=tuple(row.of(key[1], who, key[0]) for key, who in _ranked(alone)),
+        disagreements=tuple(
+            DisagreementRow(
+                everyone.one(student),
+                plain(titles.get(one.exercise, one.exercise), MAX_QUOTE),
+                plain(one.why, MAX_WHY),
+                plain(one.verdict, MAX_VERDICT),
+            )
+            for student, one in found.disagreements
+        ),
         seconds=sum(seconds for seconds, _ in timed) if timed else None,
         middle=statistics.median(seconds for seconds, _ in timed) if timed else None,
         slowest=tuple((everyone.one(student), seconds) for seconds, student in timed[:SLOWEST]),
@@ -432,6 +466,8 @@ def summary(one: Report) -> list[str]:
         ]
     if one.not_graded.count:
         lines.append(f"Not graded yet, and not in the report: {one.not_graded.who}.")
+    if one.disagreements:
+        lines.append(f"Disagreements with a verdict, to be read on the page: {len(one.disagreements)}.")
     if one.handed_in_since.count:
         lines.append(f"Handed in again after they were graded: {one.handed_in_since.who}.")
     return lines

@@ -170,7 +170,13 @@ def named(key: Key, exercise: object, known: Collection[str]) -> str | None:
 
 def has_passed(exercise: str) -> bool:
     """Whether all checks of an exercise passed when they last ran in this session."""
-    return exercise in _session.passed
+    result = last_result(exercise)
+    return result is not None and result.status == "ok"
+
+
+def last_result(exercise: str) -> ExerciseResult | None:
+    """What the last check of an exercise came to in this session; None if it was not checked."""
+    return _session.results.get(exercise)
 
 
 class _Session:
@@ -178,11 +184,11 @@ class _Session:
 
     def __init__(self) -> None:
         self.last: str | None = None
-        self.passed: set[str] = set()
+        self.results: dict[str, ExerciseResult] = {}
 
     def note(self, result: ExerciseResult) -> None:
         self.last = result.name
-        (self.passed.add if result.status == "ok" else self.passed.discard)(result.name)
+        self.results[result.name] = result
 
 
 _session = _Session()
