@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trainloop.course import Course
     from trainloop.grading.batch import GradedSummary
     from trainloop.grading.gradebook import Change
+    from trainloop.learner.placement import Question
     from trainloop.sandbox.box import Box
     from trainloop.sandbox.isolation import Level
 
@@ -601,6 +602,37 @@ def progress(
 
         course = Course.find()
         console.print(progress_table(read_progress(course.root / "release", folder or course.root / FOLDER)))
+
+
+@command(LEARN, "placement")
+def placement(
+    answers: Annotated[str, typer.Option(help="All letters in a row, in place of being asked one by one.")] = "",
+) -> None:
+    """Find the lessons that are worth your time: twenty questions, mixed, with nothing marked or kept."""
+    with _plain_errors():
+        from trainloop.learner import placement as quiz
+
+        given = quiz.read_answers(answers) if answers else _answers_to(quiz.questions())
+        for line in ["", *quiz.told(given)]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _answers_to(questions: Sequence[Question]) -> list[str]:
+    """Ask, one question after the other."""
+    from trainloop.learner.placement import LETTERS, UNKNOWN, PlacementError, asked
+
+    if not sys.stdin.isatty():
+        raise PlacementError('There is no terminal to ask in. Give all answers at once: --answers "B ? A ..."')
+    given = []
+    for number, one in enumerate(questions, start=1):
+        console.print()
+        for line in asked(number, one):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        told = f"Your letter, or {UNKNOWN} ({number} of {len(questions)})"
+        while (said := typer.prompt(told).strip().upper()) not in [*LETTERS, UNKNOWN]:
+            console.print(f"{', '.join(LETTERS)}, or {UNKNOWN} where you do not know.", highlight=False)
+        given.append(said)
+    return given
 
 
 @command(LEARN, "solution 2.1")

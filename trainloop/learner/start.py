@@ -46,6 +46,9 @@ HELP = """\
 - **To hand in,** run all cells, save, press *Validate* above the notebook, and hand in that one `.ipynb` file the way
   your instructor asks for. Leave its name as it is.
 
+Not a beginner? `from trainloop import placement`, then `placement()`, in any notebook: twenty questions name the
+lessons that are worth your time.
+
 More in a terminal (*File*, *New*, *Terminal*): `trainloop check FILE` runs a notebook from the top, as when it is
 graded; `trainloop solution 1.1` brings the worked solution of a lesson.
 
