@@ -274,7 +274,7 @@ def test_no_two_lessons_define_the_same_helper() -> None:
 
 @pytest.mark.parametrize("slug", LESSONS)
 def test_no_two_exercises_of_a_lesson_ask_for_one_name(slug: str) -> None:
-    """A check looks at what stands in the notebook at last: a name asked for twice would hold the later answer in both."""
+    """A check looks at what a name holds at last: asked for twice, it would hold the later answer in both."""
     names = [name for exercise in LESSONS[slug].exercises.values() for name in set(exercise.defines)]
     assert sorted(set(names)) == sorted(names)
 
