@@ -272,6 +272,13 @@ def test_no_two_lessons_define_the_same_helper() -> None:
     assert {name: slugs for name, slugs in owners.items() if len(slugs) > 1} == {}
 
 
+@pytest.mark.parametrize("slug", LESSONS)
+def test_no_two_exercises_of_a_lesson_ask_for_one_name(slug: str) -> None:
+    """A check looks at what a name holds at last: asked for twice, it would hold the later answer in both."""
+    names = [name for exercise in LESSONS[slug].exercises.values() for name in set(exercise.defines)]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_no_two_lessons_have_a_number_in_common() -> None:
     numbers = [slug.split("-")[0] for slug in LESSONS]
     assert sorted(set(numbers)) == sorted(numbers)
