@@ -160,10 +160,14 @@ def test_new_words_run_nothing_and_a_link_that_leads_nowhere_is_refused(
     path.write_text(f"{path.read_text(encoding='utf-8')}\n- Marmalade.\n", encoding="utf-8")
     build(copied, LESSONS[:1], tmp_path / "out", True, workers=1)
     assert "Marmalade" in text_of(tmp_path / "out" / "lessons" / f"{LESSONS[0]}.html")
+    assert (tmp_path / "out" / "mistakes").exists()
+    build(copied, LESSONS[:1], tmp_path / "out", False, workers=1)
+    assert not (tmp_path / "out" / "mistakes").exists(), "another edition leaves nothing of the first"
+    assert "Another right answer" not in text_of(tmp_path / "out" / "lessons" / f"{LESSONS[0]}.html")
     guide = copied.root / "docs" / "students.md"
     guide.write_text(f"{guide.read_text(encoding='utf-8')}\n[To nowhere](nowhere.md)\n", encoding="utf-8")
     with pytest.raises(SiteError, match=r"students\.md"):
-        build(copied, LESSONS[:1], tmp_path / "out", True, workers=1)
+        build(copied, LESSONS[:1], tmp_path / "out", False, workers=1)
 
 
 def test_a_demonstration_that_fails_is_told(tmp_path: Path) -> None:

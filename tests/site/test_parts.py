@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,10 @@ def test_what_is_missing_is_told_with_the_command_that_installs_it(monkeypatch: 
     monkeypatch.setattr(build, "NEEDS", ("sphinx", "no_such_package"))
     with pytest.raises(SiteError, match="uv sync --extra site"):
         build.check_installed()
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(SiteError, match="is not empty"):
+        build._make_room(tmp_path, "open")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.html"]

@@ -29,6 +29,8 @@ KEPT = Path(".trainloop", "site")  # in the course: what the next build need not
 FRAME_BYTES = 1_500_000  # of all figures that move, in a lesson
 NEEDS = ("sphinx", "myst_parser", "sphinx_book_theme", "sphinx-mathjax-offline")
 MISSING = "The web edition needs packages that are not installed. Install them: uv sync --extra site"
+PAGES = ("lessons", "mistakes", "docs")  # the folders of pages
+MARK = ".edition"  # a file in the site: by it the next build knows what it may delete
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "a11y/assistive-mml.js", "input/tex/extensions")
 
 
@@ -60,6 +62,8 @@ def build(
         SiteError: a package is missing, a cell fails, a lesson's moving figures are too large, or a link leads nowhere.
     """
     check_installed()
+    edition = "open" if solutions else "without-solutions"
+    _make_room(out, edition)
     lessons = [read(course.text(slug)) for slug in slugs]
     signs = table((course.root / "docs" / "notation.md").read_text(encoding="utf-8"))
 
@@ -74,13 +78,29 @@ def build(
 
     with ThreadPoolExecutor(workers) as pool:
         pages = list(pool.map(made, lessons))
-    place = course.root / KEPT / ("open" if solutions else "without-solutions")
+    place = course.root / KEPT / edition
     texts = place / "text"
     _write(texts, dict(_texts(course, lessons, pages, solutions)))
     _write(place / "static", {"signs.js": _signs_script(signs)})
     _sphinx(texts, place / "doctrees", out, settings(_terms(course), signs, place / "static"))
     _beside(course, pages, out)
     step("Sphinx")
+
+
+def _make_room(out: Path, edition: str) -> None:
+    """An empty folder for the site, or one with this edition of it: a page of the other one may not stay behind.
+
+    Raises:
+        SiteError: the folder holds something else.
+    """
+    mark = out / MARK
+    if out.is_dir() and any(out.iterdir()):
+        if not mark.is_file():
+            raise SiteError(f"{out} is not empty, and no site of this course is in it. Name another folder.")
+        if mark.read_text(encoding="utf-8") != edition:
+            shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    mark.write_text(edition, encoding="utf-8")
 
 
 def _texts(
@@ -202,11 +222,16 @@ def _sphinx(texts: Path, doctrees: Path, out: Path, configuration: dict[str, Any
             parallel=min(2, os.cpu_count() or 1),
         )
         app.build()
+        pages = {*app.env.found_docs, "genindex", "search"}
     if told := warnings.getvalue().strip():
         for path in doctrees.glob("*.pickle"):  # so that the next build says it again
             path.unlink()
         plain = re.sub(r"\x1b\[[0-9;]*m", "", told)
         raise SiteError(f"Sphinx is not content:\n{plain}")
+
+    for path in [*out.glob("*.html"), *(path for folder in PAGES for path in (out / folder).glob("*.html"))]:
+        if str(path.relative_to(out).with_suffix("")) not in pages:
+            path.unlink()
 
 
 def _beside(course: Course, pages: Sequence[Page], out: Path) -> None:
