@@ -6,6 +6,7 @@ the package that draws.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -19,14 +20,17 @@ from typing import Any
 
 import nbclient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 from trainloop.authoring.lesson import Cell, Lesson, without_markers
 from trainloop.site.errors import SiteError
+from trainloop.site.frames import as_webp
 
 RUN = ("demo", "drawing", "exercise")  # the kinds of cells that a page's figures need
 # The first cell, which no page shows.
 RECORD = "from trainloop.site.frames import record\n\nrecord()"
+PICTURE = "image/webp"
 TIMEOUT = 300  # seconds a cell, on a busy machine; beyond it something hangs
 DRAWS = ("plots.py", "learner/motion.py", "site/frames.py", "watch.py")  # code of the package that shows in outputs
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -34,7 +38,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Shown:
-    """What the cells of a lesson showed: by the place of the cell among the lesson's, its outputs in Jupyter's form."""
+    """What the cells of a lesson showed: by the place of the cell among the lesson's, its outputs in Jupyter's form.
+
+    Still pictures are of the type `PICTURE`, with their description and size in the metadata.
+    """
 
     outputs: dict[int, list[dict[str, Any]]]
 
@@ -95,4 +102,16 @@ def _run(lesson: Lesson) -> list[list[dict[str, Any]]]:
             ) from None
         except (CellTimeoutError, DeadKernelError) as error:
             raise SiteError(f"{lesson.slug}: a cell does not end well: {error}") from None
-    return [json.loads(json.dumps(cell.outputs)) for cell in notebook.cells[1:]]
+    return [[_small(output) for output in cell.outputs] for cell in notebook.cells[1:]]
+
+
+def _small(output: NotebookNode) -> dict[str, Any]:
+    """An output with its still picture as WebP, and that picture's size among its metadata."""
+    plain: dict[str, Any] = json.loads(json.dumps(output))
+    data = plain.get("data", {})
+    if "image/png" in data:
+        picture, size = as_webp(base64.b64decode(data["image/png"]), lossless=True)
+        alt = plain["metadata"]["image/png"]["alt"]
+        plain["data"] = {PICTURE: base64.b64encode(picture).decode("ascii")}
+        plain["metadata"] = {PICTURE: {"alt": alt, "size": size}}
+    return plain

@@ -96,9 +96,9 @@ def _hand_over(
     display({FRAMES: told, "text/plain": "A figure that moves."}, raw=True)  # type: ignore[no-untyped-call]
 
 
-def as_webp(png: bytes) -> tuple[bytes, tuple[int, int]]:
-    """A frame as it lies beside the page, and its width and height."""
+def as_webp(png: bytes, lossless: bool = False) -> tuple[bytes, tuple[int, int]]:
+    """A picture as it lies beside the page, and its width and height."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
     file = io.BytesIO()
-    image.save(file, format="WEBP", quality=QUALITY, method=4)
+    image.save(file, format="WEBP", quality=QUALITY, method=4, lossless=lossless)
     return file.getvalue(), image.size

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +17,10 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from nbformat import NotebookNode
-from PIL import Image
 
 from trainloop.authoring.lesson import Cell, Exercise, Lesson, Prediction
 from trainloop.authoring.notebooks import worked_answer
-from trainloop.site.demonstrations import Shown
+from trainloop.site.demonstrations import PICTURE, Shown
 from trainloop.site.frames import FRAMES, SHARPER
 from trainloop.site.mistakes import Mistake, mistakes
 from trainloop.site.signs import Sign, signs_of
@@ -33,6 +31,7 @@ FEW = 4  # mistakes beside a worked answer; all of them stand on a page of their
 FIGURES = "_figures"  # the folder of the site in which pictures lie
 NOTEBOOKS = "_notebooks"  # and released notebooks
 BOX = re.compile(r"^> \*\*(?P<minutes>About [^*]+)\*\*\s*(?P<need>You need .*?)?\s*$", re.M)
+ASKED = re.compile(r"\*\*`(\w+)`")  # how a question with a name of its own begins
 _markdown = MarkdownIt("commonmark")
 
 
@@ -96,7 +95,9 @@ class _Writer:
         self.signs = signs
         self.stubs = {cell.get("id", ""): str(cell.source) for cell in released.cells}
         self.parts: list[str] = []
-        self.option_lists: list[int] = []  # how many parts there were after each list of options that waits for use
+        # How many parts there were after each list of options that waits for use, and before each question by name.
+        self.option_lists: list[int] = []
+        self.asked: dict[str, int] = {}
 
     def cell(self, place: int, cell: Cell) -> None:
         """Write what a cell becomes."""
@@ -109,7 +110,7 @@ class _Writer:
             self.parts += self._outputs(place)
         elif cell.kind == "predict":
             self.parts.append(_ask_prediction(self.lesson.predictions[cell.exercise]))
-            self.option_lists.clear()
+            self._forget()
         elif cell.kind == "written":
             self._written(cell)
         elif cell.kind == "exercise":
@@ -127,10 +128,15 @@ class _Writer:
         if BOX.search(text):
             text = f"{text.rstrip()}\n\n{self._above()}"
         lines, last = text.splitlines(), 0
-        for end in _option_lists(text):
-            self.parts.append("\n".join(lines[last:end]))
-            self.option_lists.append(len(self.parts))
-            last = end
+        lists = set(_option_lists(text))
+        asked = {number: match[1] for number, line in enumerate(lines) if (match := ASKED.match(line))}
+        for cut in sorted(lists | asked.keys()):
+            self.parts.append("\n".join(lines[last:cut]))
+            if cut in lists:
+                self.option_lists.append(len(self.parts))
+            if cut in asked:
+                self.asked[asked[cut]] = len(self.parts)
+            last = cut
         self.parts.append("\n".join(lines[last:]))
 
     def _above(self) -> str:
@@ -154,20 +160,17 @@ class _Writer:
                 said += output["text"] if output["name"] == "stdout" else ""
             elif FRAMES in data:
                 yield self._moving(data[FRAMES])
-            elif "image/png" in data:
-                yield self._picture(data["image/png"], output["metadata"]["image/png"]["alt"])
+            elif PICTURE in data:
+                yield self._picture(data[PICTURE], output["metadata"][PICTURE])
             elif "text/plain" in data:
                 said += data["text/plain"] + "\n"
         if said.strip():
             yield f'<div class="output">\n\n{_code(said.rstrip(), "text")}\n\n</div>'
 
-    def _picture(self, png: str, alt: str) -> str:
-        image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-        file = io.BytesIO()
-        image.save(file, format="WEBP", lossless=True, method=4)
-        source = self._keep("figure", file.getvalue())
-        width, height = (round(side / SHARPER) for side in image.size)
-        return f'<figure class="shown">{_image(source, alt, width, height)}</figure>'
+    def _picture(self, data: str, about: Mapping[str, Any]) -> str:
+        source = self._keep("figure", base64.b64decode(data))
+        width, height = (round(side / SHARPER) for side in about["size"])
+        return f'<figure class="shown">{_image(source, about["alt"], width, height)}</figure>'
 
     def _moving(self, told: Mapping[str, Any]) -> str:
         sources = [self._keep("frame", base64.b64decode(frame)) for frame in told["frames"]]
@@ -206,19 +209,29 @@ class _Writer:
         else:
             self.parts.append(_code(self.stubs[exercise.name]))
             self.parts += self._outputs(place)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was asked so far has its place now."""
         self.option_lists.clear()
+        self.asked.clear()
 
     def _quiz(self, exercise: Exercise) -> None:
-        """Each question's answers below its options or, where these cannot be told apart, all of them here."""
-        asks = [
-            _ask(_letters(each, exercise.letters[question]), exercise.letters[question], _named(question))
+        """Each question's answers below its options, or below the question where all share a list above, or all here."""
+        asks = {
+            question: _ask(_letters(each, exercise.letters[question]), exercise.letters[question], _named(question))
             for question, each in exercise.options.items()
-        ]
-        if len(self.option_lists) == len(asks):
-            for end, ask in zip(reversed(self.option_lists), reversed(asks), strict=True):
+        }
+        ends = self.option_lists
+        if len(ends) != len(asks):
+            starts = [self.asked[question] for question in asks if question in self.asked]
+            shared = len(starts) == len(asks) and ends[:1] and ends[0] <= starts[0]
+            ends = [*starts[1:], len(self.parts) - 1] if shared else []
+        if ends:
+            for end, ask in zip(reversed(ends), reversed(asks.values()), strict=True):
                 self.parts.insert(end, ask)
         else:
-            for question, ask in zip(exercise.options, asks, strict=True):
+            for question, ask in asks.items():
                 self.parts += [f"**`{question}`**", ask]
 
     def _help(self, exercise: Exercise) -> None:
@@ -258,12 +271,12 @@ def told_mistake(one: Mistake) -> Iterator[str]:
 
 
 def _option_lists(text: str) -> Iterator[int]:
-    """The line behind each list of options, `- **A**: ...`."""
+    """The line behind each list of options, `- **A**: ...` or `- A. ...`."""
     tokens = _markdown.parse(text)
     for place, token in enumerate(tokens):
         if token.type == "bullet_list_open" and token.level == 0 and token.map is not None:
             first = next(one for one in tokens[place:] if one.type == "inline")
-            if re.match(r"\*\*A\*\*", first.content):
+            if re.match(r"\*\*A\*\*|A\. ", first.content):
                 yield token.map[1]
 
 
