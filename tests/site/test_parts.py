@@ -96,8 +96,10 @@ def test_a_sign_means_what_it_means_in_the_lesson() -> None:
 
 
 def test_lists_of_options_are_found() -> None:
-    text = "Which?\n\n- **A**: one\n- **B**: two\n  lines\n\nAnd?\n\n- plain\n\n1. **A**\n\n- **A**: x\n\nOr?\n\n- A. y\n- B. z\n"
-    assert list(_option_lists(text)) == [6, 13, 18]
+    text = (
+        "Which?\n\n- **A**: one\n- **B**: two\n  lines\n\nAnd?\n\n- plain\n\n1. **A**\n\n- **A**: x\n\nOr?\n\n- A. y\n"
+    )
+    assert list(_option_lists(text)) == [6, 14, 17]
 
 
 def test_what_is_missing_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def front(lessons: Sequence[Lesson], guides: Sequence[str], solutions: bool) -> 
     look_up = [f"docs/{name}" for name in LOOK_UP if name in guides]
     wrong = ["mistakes/index"] if solutions else []
     rest = [name for name in guides if name not in (*LOOK_UP, *GUIDES)]
-    menus.append(_menu("Look things up", [*look_up, *wrong]))
+    menus.append(_menu("Look things up", [*look_up, *wrong, "genindex"]))
     menus.append(_menu("Guides", [f"docs/{name}" for name in (*GUIDES, *rest) if name in guides]))
     text = Template((templates / "index.md").read_text(encoding="utf-8"))
     return text.substitute(

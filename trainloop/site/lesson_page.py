@@ -217,7 +217,7 @@ class _Writer:
         self.asked.clear()
 
     def _quiz(self, exercise: Exercise) -> None:
-        """Each question's answers below its options, or below the question where all share a list above, or all here."""
+        """Each question's answers below its options; below the question where all share a list; or all here."""
         asks = {
             question: _ask(_letters(each, exercise.letters[question]), exercise.letters[question], _named(question))
             for question, each in exercise.options.items()
