@@ -35,8 +35,8 @@ class Site:
 
     @property
     def pages(self) -> list[Path]:
-        """Its pages."""
-        return sorted(self.folder.rglob("*.html"))
+        """Its pages: not the template that the theme leaves among its files."""
+        return sorted(path for path in self.folder.rglob("*.html") if "_static" not in path.parts)
 
     @property
     def lessons(self) -> list[Lesson]:
