@@ -7,7 +7,7 @@ CODE := $(wildcard trainloop tests benchmarks)
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lab build check benchmark
+.PHONY: help demo test quick lab build site check benchmark
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ lab: $(READY)  ## Open your own working copy of the lessons in JupyterLab
 
 build: $(READY)  ## Generate the instructor, student and solution notebooks from notebooks/
 	$(RUN) trainloop build $(ARGS)
+
+site: $(READY)  ## Build the web edition into site/, to read or to publish
+	$(RUN) trainloop site $(ARGS)
 
 check: $(READY)  ## Check style and types, and that the generated notebooks are up to date
 	$(RUN) ruff check $(CODE)

@@ -38,6 +38,8 @@ STARTERS = frozenset(  # whole packages, and single names
         "trainloop.sandbox.box.Box",
         "trainloop.sandbox.isolation.choose",
         "trainloop.sandbox.isolation.probe",
+        "trainloop.site.build.build",
+        "trainloop.site.demonstrations.shown",
         "typer.testing.CliRunner",
     }
 )

@@ -26,6 +26,7 @@ from trainloop.course import Course
 COMMANDS = (
     "new",
     "build",
+    "site",
     "audit",
     "run",
     "collect",
@@ -149,15 +150,14 @@ def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [("build",), ("run",), ("grade", "2.1"), ("report", "2.1"), ("similar", "2.1"), ("lab",), ("progress",), ("demo",)],
-    ids=" ".join,
+    ["build", "run", "site", "grade 2.1", "report 2.1", "similar 2.1", "lab", "progress", "demo"],
 )
-def test_outside_of_a_course(tmp_path: Path, command: tuple[str, ...]) -> None:
-    refused(trainloop(tmp_path, *command), "No nbgrader_config.py in")
+def test_outside_of_a_course(tmp_path: Path, command: str) -> None:
+    refused(trainloop(tmp_path, *command.split()), "No nbgrader_config.py in")
     assert tree(tmp_path) == {}
 
 
-@pytest.mark.parametrize("command", ["build", "run", "grade", "report", "similar", "lab"])
+@pytest.mark.parametrize("command", ["build", "run", "site", "grade", "report", "similar", "lab"])
 def test_a_lesson_that_there_is_not(own_course: Course, slug: str, command: str) -> None:
     before = tree(own_course.root)
     refused(trainloop(own_course.root, command, "9.9"), f'There is no lesson "9.9". There are: {slug}')

@@ -19,7 +19,8 @@ LEFT_OF: Mapping[str, frozenset[str]] = {
     "authoring": frozenset({"checks", "sandbox"}),
     "grading": frozenset({"checks", "sandbox", "learner", "authoring"}),
     "classroom": frozenset({"checks", "sandbox", "learner", "authoring", "grading"}),
-    "cli": frozenset({"checks", "sandbox", "learner", "authoring", "grading", "classroom"}),
+    "site": frozenset({"checks", "sandbox", "learner", "authoring"}),
+    "cli": frozenset({"checks", "sandbox", "learner", "authoring", "grading", "classroom", "site"}),
     # The front door: what lessons import, each from its room at first use.
     "": frozenset({"checks", "learner"}),
 }

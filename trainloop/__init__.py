@@ -12,6 +12,7 @@ calls; and, in hidden checks, `given`. The rest stands in rooms, each importing 
     authoring   a lesson as written -> notebooks and keys
     grading     a submission -> a mark in nbgrader's gradebook and a page of feedback
     classroom   a class: who is who, what came in, what goes out, how it went
+    site        the lessons as web pages, which need no kernel
     cli         what people type
 
 `course`, `syllabus` and `errors` are ground that everyone stands on, with `plots`, the look of all figures, and

@@ -219,6 +219,34 @@ def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[]
     console.print(f"{len(texts)} lesson{'s' if len(texts) != 1 else ''} up to date.")
 
 
+@command(WRITE, "site 2.1 --no-solutions")
+def site(
+    lessons: Lessons = None,
+    no_solutions: Annotated[
+        bool,
+        typer.Option("--no-solutions", help="Leave out worked answers, mistakes, and the answers to quizzes."),
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to put it (default: site/).")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-n", min=1, help="Lessons run at the same time (default: the cores).")
+    ] = None,
+) -> None:
+    """Build the web edition: all lessons, with figures and quizzes, as pages that need no kernel and no network."""
+    with _plain_errors():
+        from trainloop.course import Course
+        from trainloop.site.build import FOLDER, build, check_installed
+
+        course = Course.find()
+        slugs = _slugs(course, lessons)
+        check_installed()
+        out = output or course.root / FOLDER
+        with _progress("Building the site", len(slugs) + 1) as advance:
+            build(course, slugs, out, not no_solutions, workers or os.cpu_count() or 1, advance)
+        console.print(f"The site: {out / 'index.html'}", highlight=False, soft_wrap=True)
+
+
 @command(WRITE, "audit 2.1")
 def audit(
     lessons: Lessons = None,

@@ -1,0 +1,102 @@
+"""A site of two lessons, built once for all tests of it, in both editions, and a server for it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, copy_course
+from tests.lessons import written
+from trainloop.authoring.lesson import Lesson
+from trainloop.course import Course
+from trainloop.site.build import build
+
+# One with a slider, predictions and a quiz; one with an animation.
+LESSONS = ("1.1-what-is-a-training-loop", "2.3-a-simple-neural-net-from-scratch")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A built site."""
+
+    course: Course
+    folder: Path
+
+    @property
+    def pages(self) -> list[Path]:
+        """Its pages: not the template that the theme leaves among its files."""
+        return sorted(path for path in self.folder.rglob("*.html") if "_static" not in path.parts)
+
+    @property
+    def lessons(self) -> list[Lesson]:
+        """The lessons that it holds."""
+        return [written()[slug] for slug in LESSONS]
+
+
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Site]:
+    """The open edition, and the one without solutions: built by whichever process comes first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
+    shared.mkdir(exist_ok=True)
+    course = Course(shared / "course")
+    found = {True: Site(course, shared / "open"), False: Site(course, shared / "without-solutions")}
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "done").exists():
+            copy_course(course.root)
+            shutil.copytree(ROOT / "docs", course.root / "docs")
+            for solutions, site in found.items():
+                build(course, LESSONS, site.folder, solutions, workers=2)
+            (shared / "done").touch()
+    return found
+
+
+@pytest.fixture(scope="session")
+def site(sites: dict[bool, Site]) -> Site:
+    """The open edition."""
+    return sites[True]
+
+
+@pytest.fixture(scope="session")
+def without_solutions(sites: dict[bool, Site]) -> Site:
+    """The edition for a class that gets marks."""
+    return sites[False]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A plain server that does not tell what it serves."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address at which a plain web server serves a folder."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(site: Site) -> Iterator[str]:
+    """Where the open edition is served."""
+    with served(site.folder) as found:
+        yield found

@@ -1,0 +1,180 @@
+"""What stands in the built pages and what may not, and what a second build makes anew."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlparse
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tests.lessons import lesson, spoiled
+from tests.site.conftest import LESSONS, Site
+from trainloop.authoring.lesson import Exercise, Lesson
+from trainloop.authoring.notebooks import worked_answer
+from trainloop.course import Course
+from trainloop.site import demonstrations
+from trainloop.site.build import FRAME_BYTES, build
+from trainloop.site.demonstrations import shown
+from trainloop.site.errors import SiteError
+from trainloop.site.mistakes import mistakes
+
+PER_LESSON = 4_000_000  # bytes: 22 lessons of this size and what all share stay below 80 MB and 100 MB
+SHARED = 14_000_000
+
+
+def plain(text: str) -> str:
+    """Code without what formatting changes."""
+    return re.sub(r"\s+", "", text).replace('"', "'")
+
+
+def text_of(path: Path) -> str:
+    """What a reader, or a search of the page's source, finds in it."""
+    soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    return soup.get_text() + " ".join(str(script) for script in soup.find_all("script"))
+
+
+def all_text(site: Site) -> str:
+    """Of the whole site, also of what search and the notebooks hold."""
+    other = [*site.folder.glob("_notebooks/*"), site.folder / "searchindex.js"]
+    return "\n".join([*(text_of(page) for page in site.pages), *(one.read_text(encoding="utf-8") for one in other)])
+
+
+def leaks(one: Lesson, text: str) -> Iterator[str]:
+    """The hidden checks of a lesson that show in a text."""
+    here = plain(text)
+    for exercise in one.exercises.values():
+        seen = {check.call for check in exercise.checks if not check.hidden}
+        for check in exercise.checks:
+            told = check.call if check.title in exercise.visible_titles else check.title
+            if check.hidden and told not in seen and plain(told) in here:
+                yield told
+
+
+def test_no_hidden_check_and_no_key_is_in_the_site(site: Site) -> None:
+    text = all_text(site)
+    for one in site.lessons:
+        assert list(leaks(one, text)) == []
+        hidden = next(check for each in one.exercises.values() for check in each.checks if check.hidden)
+        assert list(leaks(one, f"{text}\n{hidden.call}")) == [hidden.call], "and it would be found"
+    of_lessons = "".join(text_of(page) for page in site.pages if page.parent.name in ("lessons", "mistakes"))
+    assert "BEGIN HIDDEN" not in of_lessons  # the guide for authors explains it
+    assert not re.search(r"\bgiven\(", of_lessons)
+    names = {path.name for path in site.folder.rglob("*")}
+    assert not names & {"checks.json", "solutions.json", *(f"{slug}.json" for slug in LESSONS)}
+
+
+def answers(exercise: Exercise) -> Iterator[str]:
+    """What gives an exercise away: right answers, and the sentences of options and mistakes.
+
+    Left out are sentences with signs that a page shows in another form, and values, which may stand anywhere.
+    """
+    if not exercise.is_question:
+        worked = worked_answer(exercise)
+        yield worked.code
+        yield from (code for _, code in worked.others)
+    told = [mistake.sentence for mistake in mistakes(exercise)]
+    told += [sentence for each in exercise.options.values() for sentence in each.values()]
+    yield from (one for one in told if not set(one) & set("`$*_\\'\"<>[]-") and "..." not in one)
+
+
+def test_the_edition_without_solutions_holds_none(site: Site, without_solutions: Site) -> None:
+    open_text, closed_text = plain(all_text(site)), plain(all_text(without_solutions))
+    for one in site.lessons:
+        given_away = [plain(told) for exercise in one.exercises.values() for told in answers(exercise)]
+        assert len(given_away) > 50
+        assert [told for told in given_away if told not in open_text] == []
+        assert [told for told in given_away if told in closed_text] == []
+    assert not (without_solutions.folder / "mistakes").exists()
+
+
+def targets(page: Path) -> Iterator[str]:
+    """What a page asks for or leads to."""
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    for element in soup.find_all(["a", "link", "img", "script"]):
+        for name in ("href", "src"):
+            if (value := element.get(name)) is not None:
+                yield str(value)
+
+
+def test_every_link_leads_somewhere(site: Site, without_solutions: Site) -> None:
+    for one in (site, without_solutions):
+        ids: dict[Path, set[str]] = {}
+        for page in one.pages:
+            soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+            ids[page.resolve()] = {str(found["id"]) for found in soup.find_all(id=True)}
+        for page in one.pages:
+            for target in targets(page):
+                if urlparse(target).scheme:
+                    continue
+                address, anchor = urldefrag(target)
+                path = (page.parent / unquote(urlparse(address).path)).resolve() if address else page.resolve()
+                assert path.is_file(), f"{page.name}: {target}"
+                assert not anchor or path not in ids or unquote(anchor) in ids[path], f"{page.name}: {target}"
+
+
+def test_only_links_to_read_on_lead_away(site: Site) -> None:
+    for page in site.pages:
+        soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+        for element in soup.find_all(["link", "img", "script", "iframe", "source"]):
+            for name in ("href", "src"):
+                assert not urlparse(str(element.get(name, ""))).netloc, f"{page.name}: {element}"
+
+
+def test_every_picture_has_a_description(site: Site) -> None:
+    for slug in LESSONS:
+        soup = BeautifulSoup((site.folder / "lessons" / f"{slug}.html").read_text(encoding="utf-8"), "html.parser")
+        figures = soup.select("figure.shown, figure.moving")
+        assert len(figures) > 3
+        for figure in figures:
+            assert len(str(figure.find_all("img")[-1]["alt"]).split()) >= 5
+
+
+def test_the_size(site: Site) -> None:
+    of_lessons = 0
+    for slug in LESSONS:
+        files = [site.folder / "lessons" / f"{slug}.html", *(site.folder / "_figures" / slug).iterdir()]
+        size = sum(path.stat().st_size for path in files)
+        assert size < PER_LESSON, slug
+        assert 0 < sum(path.stat().st_size for path in files if path.name.startswith("frame-")) < FRAME_BYTES
+        of_lessons += size
+    everything = sum(path.stat().st_size for path in site.folder.rglob("*") if path.is_file())
+    assert everything - of_lessons < SHARED
+
+
+@pytest.fixture
+def copied(site: Site, tmp_path: Path) -> Course:
+    """The course that the site was built from, with what the build has kept, to be changed."""
+    shutil.copytree(site.course.root, tmp_path / "course", symlinks=True)
+    return Course(tmp_path / "course")
+
+
+def test_new_words_run_nothing_and_a_link_that_leads_nowhere_is_refused(
+    copied: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(one: Lesson) -> None:
+        raise AssertionError(f"{one.slug} is run again")
+
+    monkeypatch.setattr(demonstrations, "_run", refuse)
+    path = copied.text(LESSONS[0])
+    path.write_text(f"{path.read_text(encoding='utf-8')}\n- Marmalade.\n", encoding="utf-8")
+    build(copied, LESSONS[:1], tmp_path / "out", True, workers=1)
+    assert "Marmalade" in text_of(tmp_path / "out" / "lessons" / f"{LESSONS[0]}.html")
+    assert (tmp_path / "out" / "mistakes").exists()
+    build(copied, LESSONS[:1], tmp_path / "out", False, workers=1)
+    assert not (tmp_path / "out" / "mistakes").exists(), "another edition leaves nothing of the first"
+    assert "Another right answer" not in text_of(tmp_path / "out" / "lessons" / f"{LESSONS[0]}.html")
+    guide = copied.root / "docs" / "students.md"
+    guide.write_text(f"{guide.read_text(encoding='utf-8')}\n[To nowhere](nowhere.md)\n", encoding="utf-8")
+    with pytest.raises(SiteError, match=r"students\.md"):
+        build(copied, LESSONS[:1], tmp_path / "out", False, workers=1)
+
+
+def test_a_demonstration_that_fails_is_told(tmp_path: Path) -> None:
+    broken = lesson(tmp_path, spoiled("torch.arange(3.0)", "1 / 0"))
+    with pytest.raises(SiteError, match="ZeroDivisionError"):
+        shown(broken, tmp_path / "kept")
+    assert not list(tmp_path.glob("kept/*"))

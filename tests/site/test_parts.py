@@ -1,0 +1,116 @@
+"""What the site is made of, piece by piece: nothing is run here."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tests.lessons import written
+from trainloop.site import build, frames, guide_pages, signs
+from trainloop.site.errors import SiteError
+from trainloop.site.lesson_page import _option_lists
+from trainloop.site.mistakes import difference, mistakes
+
+GLOSSARY = """\
+# Glossary
+
+Words.
+
+## B
+
+- **bias** (also *offset*): A number that
+  is *added*. [1.2](../release/1.2-x/1.2-x.ipynb)
+- **bias of a model** (also *bias*): Another thing. [2.6](../release/2.6-y/2.6-y.ipynb)
+"""
+
+
+@pytest.mark.parametrize(
+    "sliders",
+    [
+        {"w": (0.0, 2.0, 0.02, 0.6)},
+        {"angle": (0, 350, 10, 60), "shift": (-1.0, 1.25, 0.25, 0.5)},
+        {"turn": (0, 45, 5, 45), "rate": (0.25, 3.0, 0.25, 1.0), "momentum": (0.05, 0.95, 0.05, 0.9)},
+        {"step": (0, 4, 1, 2)},
+    ],
+)
+def test_the_grid_holds_start_and_ends_of_each_slider(sliders: dict[str, tuple[float, float, float, float]]) -> None:
+    found = frames.grid(sliders)
+    assert math.prod(map(len, found.values())) <= frames.MOST
+    for name, (low, high, _, start) in sliders.items():
+        assert start in found[name]
+        assert found[name] == sorted(set(found[name]))
+        assert (found[name][0], found[name][-1]) == pytest.approx((low, high))
+
+
+def test_a_few_values_are_all_drawn() -> None:
+    assert frames.grid({"step": (0, 4, 1, 2)}) == {"step": [0, 1, 2, 3, 4]}
+
+
+def test_a_mistake_is_told_by_the_lines_that_differ() -> None:
+    right = ["def f(x):", "    y = x", "    a = 1", "    b = 2", "    c = 3", "    return y"]
+    wrong = ["def f(x):", "    y = -x", "    a = 1", "    b = 2", "    c = 3", "    return y + 1"]
+    told = list(difference(right, wrong))
+    assert [line for line in told if line[0] in "+-"] == [
+        "-    y = x",
+        "+    y = -x",
+        "-    return y",
+        "+    return y + 1",
+    ]
+    assert "  ..." in told
+
+
+def test_every_mistake_of_the_course_is_told_once_for_each_sentence() -> None:
+    for one in written().values():
+        for exercise in one.exercises.values():
+            found = mistakes(exercise)
+            assert {each.sentence for each in found} == {each.sentence for each in exercise.mistakes}
+            assert len({each.sentence for each in found}) == len(found)
+            assert all(each.code.strip() for each in found)
+
+
+def test_the_glossary_names_each_word_once() -> None:
+    first, second = guide_pages.terms(GLOSSARY)
+    assert (first.names, first.lesson) == (("bias", "offset"), "1.2")
+    assert second.names == ("bias of a model",)
+    page = guide_pages.guide("glossary", GLOSSARY, ["1.2-x"])
+    assert "```{glossary}\nbias\noffset\n  A number that is *added*. [1.2](../lessons/1.2-x.md)\n" in page
+    assert "bias of a model\n  Another thing. 2.6\n```" in page, "a lesson that the site does not have is no link"
+
+
+def test_links_to_code_become_names() -> None:
+    told = guide_pages.guide("house", "The [`checks`](../trainloop/checks) of [all](students.md).", [])
+    assert told == "The `checks` of [all](students.md)."
+
+
+def test_a_sign_means_what_it_means_in_the_lesson() -> None:
+    rows = signs.table(
+        "| $N$ | points | number | `N` | 1.1 |\n"
+        "| $N$ | in lesson 3.8 only: parameters | number | `N` | 3.8 |\n"
+        "| $\\eta$ | the rate | number | `lr` | 1.3 |\n"
+    )
+    assert [one.meaning for one in signs.signs_of("$N \\eta$", rows, "2.1-x")] == ["points", "the rate"]
+    assert [one.meaning for one in signs.signs_of("$N$", rows, "3.8-x")] == ["in lesson 3.8 only: parameters"]
+    assert signs.signs_of("$\\eta$", rows, "1.1-x") == []
+
+
+def test_lists_of_options_are_found() -> None:
+    text = (
+        "Which?\n\n- **A**: one\n- **B**: two\n  lines\n\nAnd?\n\n- plain\n\n1. **A**\n\n- **A**: x\n\nOr?\n\n- A. y\n"
+    )
+    assert list(_option_lists(text)) == [6, 14, 17]
+
+
+def test_what_is_missing_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    build.check_installed()
+    monkeypatch.setattr(build, "NEEDS", ("sphinx", "no_such_package"))
+    with pytest.raises(SiteError, match="uv sync --extra site"):
+        build.check_installed()
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(SiteError, match="is not empty"):
+        build._make_room(tmp_path, "open")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.html"]

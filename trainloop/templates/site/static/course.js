@@ -1,0 +1,255 @@
+/* What answers on a page without a kernel: questions, figures that move, the meaning of terms and signs, what was read.
+   Every page can be read without this file. */
+(function () {
+  "use strict";
+
+  function make(tag, about, parent) {
+    var element = Object.assign(document.createElement(tag), about);
+    if (parent) { parent.appendChild(element); }
+    return element;
+  }
+
+  /* Questions: all sentences stand in the page; the one that belongs to the answer is shown. */
+  function ask(root) {
+    var answers = Array.from(root.querySelectorAll(".answer"));
+    var numbers = root.dataset.number !== undefined;
+    var choices = make("fieldset", { className: "choices" });
+    var said = make("div", { className: "said" });
+    said.setAttribute("aria-live", "polite");
+    make("legend", { textContent: root.dataset.name }, choices);
+    function tell(which) {
+      said.replaceChildren.apply(said, answers.filter(function (one) { return one.dataset.answer === which; }));
+      said.querySelectorAll("pre").forEach(function (one) { one.tabIndex = 0; });
+    }
+    if (numbers) {
+      var form = make("form", { className: "choices" }, choices);
+      var field = make("input", { type: "text", inputMode: "decimal", autocomplete: "off" }, form);
+      field.setAttribute("aria-label", root.dataset.name);
+      make("button", { textContent: "Check" }, form);
+      form.addEventListener("submit", function (event) {
+        event.preventDefault();
+        var given = parseFloat(field.value.trim().replace(",", ".").replace(/%$/, ""));
+        var right = Number(root.dataset.number), within = Number(root.dataset.within);
+        if (!isFinite(given)) { said.textContent = "A number is asked for, without its unit."; return; }
+        tell(Math.abs(given - right) <= within ? "right" : given < right ? "low" : "high");
+      });
+    } else {
+      answers.forEach(function (one) {
+        var button = make("button", { type: "button", textContent: one.dataset.answer }, choices);
+        button.setAttribute("aria-pressed", "false");
+        button.addEventListener("click", function () {
+          choices.querySelectorAll("button").forEach(function (each) {
+            each.setAttribute("aria-pressed", String(each === button));
+          });
+          tell(one.dataset.answer);
+        });
+      });
+    }
+    root.replaceChildren(choices, said);
+  }
+
+  /* Figures that move: the frames that the build drew, chosen by sliders. */
+  function move(root) {
+    var told = JSON.parse(root.querySelector("script").textContent);
+    var stills = root.querySelector(".stills");
+    var frame = make("img", { className: "frame dark-light", width: told.size[0], height: told.size[1] });
+    var controls = make("div", { className: "sliders" });
+    var inputs = told.sliders.map(function (slider) {
+      var label = make("label", {}, controls);
+      make("span", { textContent: slider.name }, label);
+      var input = make("input", { type: "range", min: 0, max: slider.values.length - 1, step: 1 }, label);
+      input.value = slider.start;
+      input.output = make("output", {}, label);
+      input.addEventListener("input", function () { pause(); draw(); });
+      return input;
+    });
+    function draw() {
+      var place = 0;
+      inputs.forEach(function (input, number) {
+        var values = told.sliders[number].values;
+        place = place * values.length + Number(input.value);
+        input.output.textContent = values[input.value];
+        input.setAttribute("aria-valuetext", String(values[input.value]));
+      });
+      frame.src = told.frames[place];
+      frame.alt = told.alts[told.alts.length > 1 ? place : 0];
+    }
+    var timer = null, button = null;
+    function pause() {
+      clearInterval(timer);
+      timer = null;
+      if (button) { button.textContent = "Play"; }
+    }
+    if (told.plays) {
+      var slider = inputs[0];
+      slider.value = 0;
+      button = make("button", { type: "button", textContent: "Play" });
+      controls.prepend(button);
+      button.addEventListener("click", function () {
+        if (timer) { pause(); return; }
+        if (slider.value === slider.max) { slider.value = 0; draw(); }
+        button.textContent = "Pause";
+        timer = setInterval(function () {
+          slider.value = Number(slider.value) + 1;
+          draw();
+          if (slider.value === slider.max) { pause(); }
+        }, 350);
+      });
+    }
+    draw();
+    stills.style.display = "none";
+    root.append(frame, controls);
+    root.classList.add("alive");
+    /* The other frames are fetched once somebody reaches for the figure. */
+    var fetched = false;
+    function fetchAll() {
+      if (fetched) { return; }
+      fetched = true;
+      told.frames.forEach(function (source) { new Image().src = source; });
+    }
+    ["pointerenter", "focusin", "touchstart"].forEach(function (name) {
+      root.addEventListener(name, fetchAll, { passive: true });
+    });
+  }
+
+  /* What a term or a sign means: on hover, on focus, on a tap. */
+  var meaning = make("div", { id: "meaning", hidden: true });
+  meaning.setAttribute("role", "tooltip");
+
+  function formulas(text, into) {
+    /* Markdown's $...$ as MathJax reads it; `code` as code. */
+    text.split(/(\$[^$]+\$|`[^`]+`)/).forEach(function (part) {
+      if (/^\$/.test(part)) {
+        make("span", { className: "math", textContent: "\\(" + part.slice(1, -1) + "\\)" }, into);
+      } else if (/^`/.test(part)) {
+        make("code", { textContent: part.slice(1, -1) }, into);
+      } else {
+        into.append(part);
+      }
+    });
+  }
+
+  function show(at, fill) {
+    meaning.replaceChildren();
+    fill(meaning);
+    meaning.hidden = false;
+    var place = at.getBoundingClientRect();
+    var left = Math.min(place.left, document.documentElement.clientWidth - meaning.offsetWidth - 12);
+    meaning.style.left = Math.max(8, left) + window.scrollX + "px";
+    meaning.style.top = place.bottom + window.scrollY + 6 + "px";
+    at.setAttribute("aria-describedby", "meaning");
+    if (window.MathJax && MathJax.typesetPromise) { MathJax.typesetPromise([meaning]).catch(function () {}); }
+  }
+
+  function hide() {
+    meaning.hidden = true;
+    document.querySelectorAll("[aria-describedby=meaning]").forEach(function (one) {
+      one.removeAttribute("aria-describedby");
+    });
+  }
+
+  function explain(one, fill) {
+    one.addEventListener("mouseenter", function () { show(one, fill); });
+    one.addEventListener("focus", function () { show(one, fill); });
+    one.addEventListener("mouseleave", hide);
+    one.addEventListener("blur", hide);
+  }
+
+  function explainTerm(link) {
+    var told = link.title;
+    link.removeAttribute("title");
+    explain(link, function (into) { formulas(told, into); });
+  }
+
+  function explainFormula(formula) {
+    var rows = Array.from(formula.classList).filter(function (name) { return /^sign-\d+$/.test(name); })
+      .map(function (name) { return window.courseSigns[Number(name.slice(5))]; }).filter(Boolean);
+    if (!rows.length) { return; }
+    formula.addEventListener("click", function () { show(formula, fill); });
+    explain(formula, fill);
+    function fill(into) {
+      var list = make("ul", {}, into);
+      rows.forEach(function (row) {
+        var item = make("li", {}, list);
+        formulas(row[0] + ": " + row[1], item);
+      });
+    }
+  }
+
+  /* What was read, kept in this browser alone. */
+  var KEY = "course.read";
+  function read() {
+    try { return JSON.parse(localStorage.getItem(KEY)) || []; } catch (error) { return []; }
+  }
+
+  function keep(slugs) {
+    try { localStorage.setItem(KEY, JSON.stringify(slugs)); } catch (error) { /* a browser that keeps nothing */ }
+  }
+
+  function mark() {
+    var slugs = read();
+    document.querySelectorAll(".read-mark").forEach(function (one) { one.remove(); });
+    document.querySelectorAll(".bd-links a, .bd-article li > p > a, .bd-article li > a").forEach(function (link) {
+      var found = /lessons\/([^/]+)\.html$/.exec(link.href.split("#")[0]);
+      if (found && slugs.includes(found[1])) {
+        var tick = make("span", { className: "read-mark", textContent: "✓" }, link);
+        tick.setAttribute("role", "img");
+        tick.setAttribute("aria-label", "read");
+      }
+    });
+    document.querySelectorAll(".read-this button").forEach(function (button) {
+      var done = slugs.includes(button.dataset.lesson);
+      button.hidden = false;
+      button.setAttribute("aria-pressed", String(done));
+      button.textContent = done ? "Read ✓" : "Mark this lesson as read";
+    });
+  }
+
+  /* What scrolls by itself is reached by keyboard. */
+  function reachable() {
+    document.querySelectorAll(".bd-article span.math").forEach(function (one) {
+      var room = one.closest("p, li, td, th, dd, summary, blockquote, div");
+      var drawn = one.querySelector("mjx-math");
+      one.classList.toggle("wide", Boolean(room && drawn && drawn.offsetWidth > room.clientWidth - 12));
+    });
+    document.querySelectorAll(".bd-article pre, .bd-article div.math, .bd-article span.math, .bd-article table")
+      .forEach(function (one) {
+        if (one.scrollWidth > one.clientWidth + 1) { one.tabIndex = 0; }
+      });
+  }
+
+  /* What the theme leaves without a name. */
+  function name() {
+    document.querySelectorAll(".bd-sidebar-primary").forEach(function (one) {
+      one.setAttribute("role", "region");
+      one.setAttribute("aria-label", "Site");
+    });
+    document.querySelectorAll(".bd-sidebar-primary summary").forEach(function (one) {
+      one.setAttribute("aria-label", "Pages below this one");
+    });
+  }
+
+  function begin() {
+    name();
+    document.body.appendChild(meaning);
+    document.querySelectorAll(".ask").forEach(ask);
+    document.querySelectorAll("figure.moving").forEach(move);
+    document.querySelectorAll("a.term").forEach(explainTerm);
+    document.querySelectorAll(".math").forEach(explainFormula);
+    document.querySelectorAll(".read-this button").forEach(function (button) {
+      button.addEventListener("click", function () {
+        var slugs = read(), slug = button.dataset.lesson;
+        keep(slugs.includes(slug) ? slugs.filter(function (one) { return one !== slug; }) : slugs.concat(slug));
+        mark();
+      });
+    });
+    document.addEventListener("keydown", function (event) { if (event.key === "Escape") { hide(); } });
+    document.querySelectorAll("details").forEach(function (one) { one.addEventListener("toggle", reachable); });
+    window.addEventListener("resize", reachable);
+    mark();
+    reachable();
+    if (window.MathJax && MathJax.startup && MathJax.startup.promise) { MathJax.startup.promise.then(reachable); }
+  }
+
+  if (document.readyState === "loading") { document.addEventListener("DOMContentLoaded", begin); } else { begin(); }
+})();
