@@ -15,7 +15,7 @@ from trainloop.site.mistakes import mistakes
 from trainloop.syllabus import MODULES, TITLE
 
 # The guides in the order of the menu, each by its name in docs/; others in docs/ stand behind them.
-LOOK_UP = ("the-loop", "glossary", "notation")
+LOOK_UP = ("placement", "the-loop", "glossary", "notation")
 GUIDES = ("students", "setup", "instructors", "isolation", "cluster", "scale", "benchmark", "authors", "house", "site")
 LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]]|`[^`]*`)*)\]\((?P<target>\.\./[^)\s]*)\)")
 LESSON = re.compile(r"\.\./release/(?P<slug>[^/]+)/[^/]+\.ipynb")
