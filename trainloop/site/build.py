@@ -195,6 +195,7 @@ def settings(terms: Sequence[tuple[tuple[str, ...], str, str]], signs: Sequence[
         },
         "mathjax_path": "mathjax/tex-chtml.js",
         "mathjax3_config": {
+            "loader": {"load": ["a11y/assistive-mml"]},  # what screen readers say
             "options": {"enableMenu": False},
             "chtml": {"matchFontHeight": False},
         },
