@@ -193,6 +193,16 @@ def test_what_a_demonstration_may_take_from_an_exercise(tmp_path: Path) -> None:
     assert told == [[said.format("relu")], [], [], [said.format("twice")]]
 
 
+def test_what_a_cell_takes_from_a_proof_is_refused(tmp_path: Path) -> None:
+    later = "\n## Summary"
+    proof = "```python proof\nhalf, twice = 0.5, 2\n```\n"
+    told = [
+        [error.message for error in lint(lesson(tmp_path, TEXT.replace(later, f"\n{proof}\n{cells}{later}")))]
+        for cells in ("```python\nprint(half)\n```\n", "```python\nhalf = 1\nprint(half)\n```\n", proof)
+    ]
+    assert told == [["`half` comes from a proof, which learners do not have; define it in a cell of theirs"], [], []]
+
+
 @pytest.mark.parametrize(
     ("code", "questions", "is_refused"), [(4, 0, False), (5, 0, True), (4, 1, False), (5, 1, True)]
 )

@@ -95,6 +95,7 @@ def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
             yield cell.line, 'what does it draw? Write it in a few words: drawing="the boundary"'
     yield from _borrowed(lesson)
     yield from _unanswered(lesson)
+    yield from _proved(lesson)
     for exercise in lesson.exercises.values():
         yield from _exercise(lesson, exercise)
 
@@ -389,6 +390,21 @@ def _unanswered(lesson: Lesson) -> Iterator[tuple[int, str]]:
             answered = answered | binds if reads & answered else answered - binds
         for name in dict.fromkeys(runs):
             yield cell.line, f"a demonstration takes `{name}` from an exercise, which may not be solved; define it here"
+
+
+def _proved(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    """What a cell takes from a proof, which learners do not have: their notebook would stop there, and ours runs on."""
+    proved: set[str] = set()
+    for cell in lesson.cells:
+        if cell.kind in ("markdown", "written"):
+            continue
+        reads, binds = needs.names_of(cell.source)
+        if cell.kind == "proof":
+            proved |= binds
+            continue
+        for name in sorted(reads & proved):
+            yield cell.line, f"`{name}` comes from a proof, which learners do not have; define it in a cell of theirs"
+        proved -= binds
 
 
 def _imports(cell: Cell) -> bool:
