@@ -10,6 +10,7 @@ from tests.lessons import lesson, line_of, spoiled
 from trainloop.authoring.errors import LessonError
 from trainloop.authoring.lesson import Prediction
 from trainloop.authoring.lint import lint
+from trainloop.authoring.notebooks import source_notebook
 
 LETTERS = 'right = "B"\noptions = {"A": "Not\\n so.", "B": "So it is."}'
 NUMBER = 'right = 86\nwithin = 5\nsentences = {"right": "Yes.", "low": "More.", "high": "Fewer."}'
@@ -99,3 +100,13 @@ def test_a_drawing_says_what_it_draws(tmp_path: Path) -> None:
     assert (cell.exercise, cell.source, cell.unknown) == ("three numbers", "torch.arange(3.0)", ())
     (error,) = lint(lesson(tmp_path, drawn.replace("three numbers", "")))
     assert (error.line, "what does it draw?" in error.message) == (cell.line, True)
+
+
+def test_an_answer_may_take_the_name(tmp_path: Path) -> None:
+    def asks(name: str) -> str:
+        renamed = text(LETTERS).replace("relu", name)
+        (cell,) = (c for c in source_notebook(lesson(tmp_path, renamed, "")).cells if c.id == "predict-width")
+        return str(cell.source).partition("  #")[0]
+
+    assert asks("relu") == 'predict("width", ...)'
+    assert asks("predict") == 'trainloop.predict("width", ...)'

@@ -107,6 +107,7 @@ def test_relations(wrong: object, right: object, sentence: str) -> None:
         (None, Y),
         ({"w": 2.0}, {"w": 1.0}),
         ([Y, S], [Y.reshape(2, 2), S]),
+        (torch.tensor([[3.1]]), torch.tensor(1.7)),  # a table of one number, where a number without a shape is due
     ],
 )
 def test_silent(wrong: object, right: object) -> None:

@@ -46,7 +46,7 @@ def source_notebook(lesson: Lesson, proofs: bool = False) -> NotebookNode:
             cells.append(new_markdown_cell(f"*Folded below: code that draws {cell.exercise}.*", id=names.next()))
             cells.append(new_code_cell(cell.source, id=names.next(), metadata=FOLDED))
         elif cell.kind == "predict":
-            cells.append(new_code_cell(_question(lesson.predictions[cell.exercise]), id=f"predict-{cell.exercise}"))
+            cells.append(new_code_cell(_question(lesson, cell.exercise), id=f"predict-{cell.exercise}"))
         elif cell.kind == "exercise":
             cells.append(_graded(cell, cell.exercise, solution=True))
         elif cell.kind == "check":
@@ -57,10 +57,12 @@ def source_notebook(lesson: Lesson, proofs: bool = False) -> NotebookNode:
     return _notebook(cells, {"lesson": lesson.slug})
 
 
-def _question(prediction: Prediction) -> str:
-    """The cell in which a learner predicts."""
-    answer = "your letter, in quotes," if isinstance(prediction.right, str) else "your number"
-    return f'predict("{prediction.name}", ...)  # put {answer} in place of the dots'
+def _question(lesson: Lesson, name: str) -> str:
+    """The cell in which a learner predicts; it also works where an answer of the lesson takes the name `predict`."""
+    answer = "your letter, in quotes," if isinstance(lesson.predictions[name].right, str) else "your number"
+    taken = any("predict" in exercise.defines for exercise in lesson.exercises.values())
+    call = "trainloop.predict" if taken else "predict"
+    return f'{call}("{name}", ...)  # put {answer} in place of the dots'
 
 
 def sealed(prediction: Prediction) -> str:

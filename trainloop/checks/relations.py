@@ -181,7 +181,7 @@ def _of_shapes(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
     elif x.size == y.size and _close(x.ravel(), y.ravel(), rule):
         told = f"The numbers are right, and their shape is not: {got}, where {wanted} is expected."
         yield Relation("shape", told, _different(y))
-    elif x.shape == (y.size, y.size) and max(y.shape) == y.size and _is_each_with_each(x, rule):
+    elif y.size > 2 and x.shape == (y.size, y.size) and max(y.shape) == y.size and _is_each_with_each(x, rule):
         told = f"Shape {got} is what comes of {y.size} numbers in a row and {y.size} in a column, each with each."
         yield Relation("each with each", told, y.size)
     elif x.ndim == y.ndim == 1:
@@ -197,7 +197,7 @@ def _is_each_with_each(x: Array, rule: Rule) -> bool:
     rest = x - x[:1] - x[:, :1] + x[0, 0]
     row, column = np.unravel_index(int(np.abs(rest).argmax()), rest.shape)
     product = np.outer(rest[:, column], rest[row]) / (rest[row, column] or 1.0)
-    return len(x) > 2 and _close(product, rest, rule)
+    return _close(product, rest, rule)
 
 
 def _of_lengths(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
