@@ -56,11 +56,13 @@ def _tie(doctree: nodes.document) -> None:
 
 
 def _name_rows(doctree: nodes.document) -> None:
-    """An empty cell in a table's head gets a word that screen readers say: every column has a name."""
+    """A cell without words in a table's head gets one that screen readers say, so that every column has a name."""
     for head in doctree.findall(nodes.thead):
         for entry in head.findall(nodes.entry):
-            if not entry.astext().strip():
-                entry += nodes.paragraph("", "", nodes.inline("", "row", classes=["unseen"]))
+            formulas = [formula.astext() for formula in entry.findall(nodes.math)]
+            if entry.astext().strip() in ("", *formulas):
+                word = nodes.inline("", "value" if formulas else "row", classes=["unseen"])
+                entry += nodes.paragraph("", "", word)
 
 
 def _mark_signs(doctree: nodes.document, signs: Sequence[Sign], slug: str) -> None:
