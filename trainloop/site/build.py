@@ -1,4 +1,9 @@
-"""Build the site: run what has changed, write the pages' texts, hand them to Sphinx, put files beside what it makes."""
+"""Build the site: run what has changed, write the pages' texts, hand them to Sphinx, put files beside what it makes.
+
+Sphinx reads Markdown through MyST-Parser and not through MyST-NB: the lessons are run here, since figures that move are
+drawn frame by frame and what a lesson showed is kept by the hash of its code; and MyST-NB's pages ask other hosts for
+scripts.
+"""
 
 from __future__ import annotations
 
