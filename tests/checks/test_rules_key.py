@@ -109,6 +109,29 @@ def test_a_key_agrees_with_itself_as_it_was_written(tmp_path: Path, rtol: float,
 
 
 @pytest.mark.parametrize(
+    ("computed", "agrees"),
+    [
+        ([1.0, 2.0, 3.0], True),
+        ([1.0, 2.0, 7e17], True),  # chaos, in one of three
+        ([1.0, None, 3.0], True),  # one more check passed, close to its threshold
+        ([1.0, 5.0, 7.0], False),
+        ([None, None, 3.0], False),
+    ],
+)
+def test_of_what_a_mistake_computes_one_in_three_may_be_chaos(computed: list[float | None], agrees: bool) -> None:
+    def one(numbers: list[float | None]) -> Key:
+        checks = [
+            CheckKey(str(n), "f()", 1.0, False, rules.close(), seen(0.5), (None if n is None else seen(n),), ())
+            for n in numbers
+        ]
+        named = [replace(check, title=str(place)) for place, check in enumerate(checks)]
+        return Key("9.9-tiny", {"relu": ExerciseKey("relu", "Exercise 1", ("f",), 3.0, ("no",), tuple(named))}, {})
+
+    assert one([1.0, 2.0, 3.0]).agrees(one(computed)) is agrees
+    assert one(computed).agrees(one([1.0, 2.0, 3.0])) is agrees
+
+
+@pytest.mark.parametrize(
     "other",
     [
         key(weight=2.01),

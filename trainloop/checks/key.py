@@ -8,7 +8,7 @@ network.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ SOLUTIONS_NAME = "solutions.json"  # the worked answers beside a notebook, packe
 KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run` for the instructor's notebooks
 VERSION = 2
 NOTHING: Observation = {"saw": "stub"}  # in place of what was computed
+MISTAKE_MAY_DIFFER = 3  # of what a mistake leads to, one in so many, between processors
 READABLE = (1, VERSION)  # learners keep their copies for years
 
 
@@ -122,9 +123,17 @@ class Key:
             raise KeyFileError(f"{path} is damaged ({error!r}). Build the lesson again: trainloop build.") from None
 
     def agrees(self, other: Key) -> bool:
-        """Whether two keys differ by no more than rounding, as on machines whose processors add in another order."""
+        """Whether two keys differ by no more than rounding, as on machines whose processors add in another order.
+
+        Of what one mistake leads to, one in `MISTAKE_MAY_DIFFER` may be another: wrong answers divide by what should be
+        0, explode, or come close to a threshold, and what they then compute is rounding and nothing else.
+        """
         return (
             self._structure() == other._structure()
+            and all(
+                _mistakes_agree(ours.checks, theirs.checks)
+                for ours, theirs in zip(self.exercises.values(), other.exercises.values(), strict=True)
+            )
             and all(
                 agree(ours, theirs, rule)
                 for (ours, rule), (theirs, _) in zip(self._observations(), other._observations(), strict=True)
@@ -139,14 +148,12 @@ class Key:
         return [one for edit in edits for one in edit.prints]
 
     def _structure(self) -> Any:
-        """Everything but the computed numbers."""
+        """Everything but what was computed."""
         blank = {
             name: replace(
                 exercise,
                 checks=tuple(
-                    replace(
-                        check, expected=NOTHING, mistakes=tuple(None if m is None else NOTHING for m in check.mistakes)
-                    )
+                    replace(check, expected=NOTHING, mistakes=(None,) * len(check.mistakes))
                     for check in exercise.checks
                 ),
                 edits=tuple(replace(edit, prints=("",) * len(edit.prints)) for edit in exercise.edits),
@@ -157,8 +164,18 @@ class Key:
 
     def _observations(self) -> list[tuple[Observation, Rule]]:
         checks = [check for exercise in self.exercises.values() for check in exercise.checks]
-        computed = [(o, check.rule) for check in checks for o in (check.expected, *check.mistakes) if o is not None]
+        computed = [(check.expected, check.rule) for check in checks]
         return computed + [({"saw": "value", "value": self.given[name]}, close()) for name in sorted(self.given)]
+
+
+def _mistakes_agree(ours: Sequence[CheckKey], theirs: Sequence[CheckKey]) -> bool:
+    """Whether nearly all that each mistake of an exercise leads to is the same in two keys."""
+    for number in range(len(ours[0].mistakes) if ours else 0):
+        pairs = [(a.mistakes[number], b.mistakes[number], a.rule) for a, b in zip(ours, theirs, strict=True)]
+        seen = sum(one is not None or other is not None for one, other, _ in pairs)
+        if sum(not agree(*pair) for pair in pairs) > seen // MISTAKE_MAY_DIFFER:
+            return False
+    return True
 
 
 def agree(one: Observation | None, other: Observation | None, rule: Rule) -> bool:
