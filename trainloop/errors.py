@@ -11,6 +11,8 @@
         EngineError          no submission can be graded here, or no longer
         LostError            the work on one submission came to no answer
         LabError             the learner's working copy
+        DamagedFileError     what `disagree` kept beside a notebook
+        PlacementError       answers to the placement quiz
         SiteError            the web edition
 
 Each stands in the room that raises it. Whoever catches one by name can do something about it; all others pass on.

@@ -24,7 +24,6 @@ LESSONS = {slug.split("-")[0]: one for slug, one in written().items()}
 # What is bold in a sentence and is no term.
 EMPHASIS = frozenset(
     {
-        "predict first",
         "training set only",  # 2.5
         *("too small", "right", "too large"),  # 3.2: runs
         *("first loss", "one batch", "all data"),  # 3.6: tests

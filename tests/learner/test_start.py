@@ -116,7 +116,7 @@ def test_a_fresh_learner_sees_all_lessons_in_order_and_can_open_those_there_are(
         else:
             assert line.endswith("| not written yet |")
     assert all((tmp_path / unquote(target)).is_file() for target in re.findall(r"\]\(([^)]+\.ipynb)\)", text))
-    assert re.search(r"^\*\*Begin with \[1\.1 .+\]\(1\.1-.+\)\*\* \(about \d hours\)$", text, re.M)
+    assert re.search(r"^\*\*Begin with \[1\.1 .+\]\(1\.1-.+\)\*\* \(about [\d.]+ hours\)$", text, re.M)
     assert "<" not in text, "no HTML"
 
 

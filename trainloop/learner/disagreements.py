@@ -19,6 +19,7 @@ from typing import Any
 from trainloop.checks.key import VISIBLE_NAME, KeyFileError
 from trainloop.checks.verdict import ExerciseResult
 from trainloop.checks.words import paragraph, render, tally
+from trainloop.errors import TrainloopError
 from trainloop.learner import notebook
 from trainloop.learner.instant import beside, last_result, load_key, named
 
@@ -39,7 +40,7 @@ class Disagreement:
     when: str  # ISO 8601, UTC, by the learner's clock
 
 
-class DamagedFileError(ValueError):
+class DamagedFileError(TrainloopError):
     """The file is none of `disagree`'s; the message says why."""
 
 
