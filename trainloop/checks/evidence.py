@@ -4,8 +4,9 @@ A *part* is a function of the answer, `fit`, or one item of what it returns, `fi
 looks at (`authoring.parts`). A mistake is named for a part where **every** observation of that part is what the mistake
 would have led to, over two or more numbers in all: one number agrees by chance too easily. A mistake that shows only in
 errors, or in yes and no, is named where all of its part show just these. What the mistake would pass and the answer
-fails speaks against it; so does, in any item of the same function, what the mistake would fail in another way.
-Other parts neither speak for nor against, so that two faults in two functions get two names.
+fails speaks against it, but for a share right, which may lie at its threshold; so does, in any item of the same
+function, what the mistake would fail in another way. Other parts neither speak for nor against, so that two faults in
+two functions get two names.
 """
 
 from __future__ import annotations
@@ -53,9 +54,7 @@ class Piece:
         """Whether the mistake would have led to just this."""
         would_be = self._would_be(mistake)
         if self.check.rule["rule"] != "close" and not self.is_right:
-            return (
-                True  # a trained model's errors differ from run to run, and its share right from processor to processor
-            )
+            return True  # what a trained model gets wrong differs from run to run, and between processors
         if would_be is None or self.is_right:
             return self.is_right and not self.shows(mistake)
         return self._same(self.seen, would_be)
