@@ -156,7 +156,8 @@ BOOK = {
     "index": '<a href="lessons/1.1.html#top">one</a> <a href="https://example.org/">away</a>',
     "lessons/1.1": '<h2 id="top">One<a class="headerlink" href="#top">#</a></h2>'
     '<img loading="lazy" src="../_figures/a.webp">'
-    '<a href="../docs/site.html">guide</a><a href="#top">up</a><div class="ask">?</div>',
+    '<a href="../docs/site.html">guide</a><a href="#top">up</a><div class="ask">?</div>'
+    '<script defer src="../_static/mathjax/tex-chtml.js?v=1"></script><script>window.MathJax = {}</script>',
 }
 
 
@@ -170,6 +171,8 @@ def test_a_book_keeps_its_links_inside(tmp_path: Path) -> None:
     assert '<link href="a.css" rel="stylesheet"/>' in made
     assert '<a href="#lessons/1.1--top">one</a> <a href="https://example.org/">away</a>' in made
     assert '<h2 id="lessons/1.1--top">One</h2><img src="_figures/a.webp"/>' in made
+    head = made.partition("</head>")[0]
+    assert 'src="_static/mathjax/tex-chtml.js"' in head and "window.MathJax = {}" in head
     assert '<a>guide</a><a href="#lessons/1.1--top">up</a></article>' in made
 
 

@@ -88,9 +88,8 @@ def _print(command: str, address: str, book: Path) -> None:
 def assembled(out: Path, names: Sequence[str]) -> str:
     """The pages of these names as one: what links from one to another leads to a place further up or down."""
     soups = {name: BeautifulSoup((out / f"{name}.html").read_text(encoding="utf-8"), "html.parser") for name in names}
-    first = soups[names[0]]
-    head = [str(one) for one in first.select('head link[rel="stylesheet"]')]
-    head += [str(one) for one in first.select("script") if "MathJax" in str(one) or "mathjax" in str(one)]
+    head = [str(one) for one in soups[names[0]].select('head link[rel="stylesheet"]')]
+    head += next((found for name, soup in soups.items() if (found := _formula_scripts(soup, name))), [])
     articles = [_article(soups[name], name, names) for name in names]
     return "\n".join(
         [
@@ -102,6 +101,15 @@ def assembled(out: Path, names: Sequence[str]) -> str:
             "</main>\n</body>\n</html>\n",
         ]
     )
+
+
+def _formula_scripts(soup: BeautifulSoup, name: str) -> list[str]:
+    """MathJax and its settings; a page without formulas has none."""
+    found = [one for one in soup.find_all("script") if "mathjax" in str(one).lower()]
+    for one in found:
+        if one.get("src"):
+            one["src"] = _path(name, urlsplit(str(one["src"])).path)
+    return [str(one) for one in found]
 
 
 def _article(soup: BeautifulSoup, name: str, names: Sequence[str]) -> str:
