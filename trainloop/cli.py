@@ -226,6 +226,9 @@ def site(
         bool,
         typer.Option("--no-solutions", help="Leave out worked answers, mistakes, and the answers to quizzes."),
     ] = False,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Print the lessons as one book, too: book.pdf. Chromium does it.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to put it (default: site/).")
     ] = None,
@@ -243,7 +246,7 @@ def site(
         check_installed()
         out = output or course.root / FOLDER
         with _progress("Building the site", len(slugs) + 1) as advance:
-            build(course, slugs, out, not no_solutions, workers or os.cpu_count() or 1, advance)
+            build(course, slugs, out, not no_solutions, workers or os.cpu_count() or 1, pdf, advance)
         console.print(f"The site: {out / 'index.html'}", highlight=False, soft_wrap=True)
 
 

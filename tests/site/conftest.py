@@ -1,4 +1,8 @@
-"""A site of two lessons, built once for all tests of it, in both editions, and a server for it."""
+"""A site of two lessons, built once for all tests of it, in both editions, and a server for it.
+
+With `--all` it is the site of all lessons, and every page of it is looked at. What `trainloop site` has kept of the
+working copy is then not drawn again.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,34 @@ from tests.conftest import ROOT, copy_course
 from tests.lessons import written
 from trainloop.authoring.lesson import Lesson
 from trainloop.course import Course
-from trainloop.site.build import build
+from trainloop.site.build import KEPT, build
+from trainloop.site.guide_pages import guide_names, has_mistakes
 
 # One with a slider, predictions and a quiz; one with an animation.
 LESSONS = ("1.1-what-is-a-training-loop", "2.3-a-simple-neural-net-from-scratch")
+# Of the pages beside them, one of each kind.
+GUIDES = ("placement", "the-loop", "glossary", "notation", "students", "instructors", "authors", "site")
+
+
+def lessons_of(config: pytest.Config) -> tuple[str, ...]:
+    """The lessons of the site: two, or all."""
+    return tuple(written()) if config.getoption("--all") else LESSONS
+
+
+def pages_of(config: pytest.Config) -> list[str]:
+    """The pages that a browser looks at, by their paths in the site."""
+    slugs = lessons_of(config)
+    everything = config.getoption("--all")
+    wrong = [slug for slug in slugs if has_mistakes(written()[slug])] if everything else LESSONS[:1]
+    guides = guide_names(ROOT / "docs") if everything else GUIDES
+    return [
+        "index.html",
+        *(f"lessons/{slug}.html" for slug in slugs),
+        *(f"mistakes/{slug}.html" for slug in (*wrong, "index")),
+        *(f"docs/{name}.html" for name in guides),
+        *(["genindex.html"] if everything else []),
+        "search.html",
+    ]
 
 
 @dataclass(frozen=True)
@@ -32,6 +60,7 @@ class Site:
 
     course: Course
     folder: Path
+    slugs: tuple[str, ...]
 
     @property
     def pages(self) -> list[Path]:
@@ -41,24 +70,27 @@ class Site:
     @property
     def lessons(self) -> list[Lesson]:
         """The lessons that it holds."""
-        return [written()[slug] for slug in LESSONS]
+        return [written()[slug] for slug in self.slugs]
 
 
 @pytest.fixture(scope="session")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Site]:
+def sites(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> dict[bool, Site]:
     """The open edition, and the one without solutions: built by whichever process comes first."""
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
     shared.mkdir(exist_ok=True)
-    course = Course(shared / "course")
-    found = {True: Site(course, shared / "open"), False: Site(course, shared / "without-solutions")}
+    course, slugs = Course(shared / "course"), lessons_of(pytestconfig)
+    names = {True: "open", False: "without-solutions"}
+    found = {solutions: Site(course, shared / name, slugs) for solutions, name in names.items()}
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / "done").exists():
             copy_course(course.root)
             shutil.copytree(ROOT / "docs", course.root / "docs")
+            if (ROOT / KEPT / "shown").is_dir():
+                shutil.copytree(ROOT / KEPT / "shown", course.root / KEPT / "shown")
             for solutions, site in found.items():
-                build(course, LESSONS, site.folder, solutions, workers=2)
+                build(course, slugs, site.folder, solutions, workers=2)
             (shared / "done").touch()
     return found
 

@@ -64,7 +64,7 @@ def test_no_hidden_check_and_no_key_is_in_the_site(site: Site) -> None:
     assert "BEGIN HIDDEN" not in of_lessons  # the guide for authors explains it
     assert not re.search(r"\bgiven\(", of_lessons)
     names = {path.name for path in site.folder.rglob("*")}
-    assert not names & {"checks.json", "solutions.json", *(f"{slug}.json" for slug in LESSONS)}
+    assert not names & {"checks.json", "solutions.json", *(f"{slug}.json" for slug in site.slugs)}
 
 
 def answers(exercise: Exercise) -> Iterator[str]:
@@ -125,7 +125,7 @@ def test_only_links_to_read_on_lead_away(site: Site) -> None:
 
 
 def test_every_picture_has_a_description(site: Site) -> None:
-    for slug in LESSONS:
+    for slug in site.slugs:
         soup = BeautifulSoup((site.folder / "lessons" / f"{slug}.html").read_text(encoding="utf-8"), "html.parser")
         figures = soup.select("figure.shown, figure.moving")
         assert len(figures) > 3
@@ -135,7 +135,7 @@ def test_every_picture_has_a_description(site: Site) -> None:
 
 def test_the_size(site: Site) -> None:
     of_lessons = 0
-    for slug in LESSONS:
+    for slug in site.slugs:
         files = [site.folder / "lessons" / f"{slug}.html", *(site.folder / "_figures" / slug).iterdir()]
         size = sum(path.stat().st_size for path in files)
         assert size < PER_LESSON, slug

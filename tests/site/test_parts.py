@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from tests.lessons import written
-from trainloop.site import build, frames, guide_pages, signs
+from trainloop.learner.placement import RECAPS, questions
+from trainloop.site import book, build, frames, guide_pages, signs
 from trainloop.site.errors import SiteError
 from trainloop.site.lesson_page import _option_lists
 from trainloop.site.mistakes import difference, mistakes
@@ -114,3 +117,66 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SiteError, match="is not empty"):
         build._make_room(tmp_path, "open")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.html"]
+
+
+def test_a_slider_with_very_many_values_doubles_and_halves() -> None:
+    found = frames.grid({"batch_size": (1, 442, 1, 128), "lr": (0.01, 0.2, 0.01, 0.05)})
+    assert found["batch_size"] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 442]
+    assert 0.05 in found["lr"] and len(found["batch_size"]) * len(found["lr"]) <= frames.MOST
+    several = frames.grid({"a": (1, 1000, 1, 10), "b": (1, 900, 1, 3), "c": (0, 5, 1, 2)})
+    assert math.prod(map(len, several.values())) <= frames.MOST
+    assert all(len(values) >= 3 for values in several.values())
+
+
+def test_an_animation_names_its_frames_as_the_function_that_draws_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[tuple[object, ...]] = []
+    monkeypatch.setattr(frames, "_hand_over", lambda *told: handed.append(told))
+
+    def draw(steps: int) -> Figure:
+        raise AssertionError(steps)
+
+    frames.animate(draw, range(0, 30, 10), "What goes by.")
+    assert handed[0][:3] == ({"steps": [0, 10, 20]}, {"steps": 2}, draw)
+
+
+def test_the_placement_page_asks_all_questions_and_names_all_lessons() -> None:
+    slugs = [one.slug for one in written().values()]
+    page = guide_pages.guide("placement", "", slugs)
+    for number, one in enumerate(questions(), start=1):
+        assert f"## Question {number}\n\n{one.text}\n" in page
+        assert all(sentence in page for sentence in one.sentences.values())
+    asked = {int(number) for number in re.findall(r'data-question="(\d+)"', page)}
+    left_out = {number for number, one in enumerate(questions(), start=1) if one.lesson in RECAPS.values()}
+    assert asked == set(range(1, len(questions()) + 1)) - left_out
+    assert all(f"(../lessons/{slug}.md)" in page for slug in slugs)
+    assert "](" not in guide_pages.guide("placement", "", []).partition('<div class="placement">')[2]
+
+
+BOOK = {
+    "index": '<a href="lessons/1.1.html#top">one</a> <a href="https://example.org/">away</a>',
+    "lessons/1.1": '<h2 id="top">One<a class="headerlink" href="#top">#</a></h2>'
+    '<img loading="lazy" src="../_figures/a.webp">'
+    '<a href="../docs/site.html">guide</a><a href="#top">up</a><div class="ask">?</div>'
+    '<script defer src="../_static/mathjax/tex-chtml.js?v=1"></script><script>window.MathJax = {}</script>',
+}
+
+
+def test_a_book_keeps_its_links_inside(tmp_path: Path) -> None:
+    for name, text in BOOK.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.html").write_text(
+            f'<head><link rel="stylesheet" href="a.css"></head><article class="bd-article">{text}</article>'
+        )
+    made = book.assembled(tmp_path, list(BOOK))
+    assert '<link href="a.css" rel="stylesheet"/>' in made
+    assert '<a href="#lessons/1.1--top">one</a> <a href="https://example.org/">away</a>' in made
+    assert '<h2 id="lessons/1.1--top">One</h2><img src="_figures/a.webp"/>' in made
+    head = made.partition("</head>")[0]
+    assert 'src="_static/mathjax/tex-chtml.js"' in head and "window.MathJax = {}" in head
+    assert '<a>guide</a><a href="#lessons/1.1--top">up</a></article>' in made
+
+
+def test_a_book_without_a_browser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book, "BROWSERS", ("no-such-browser",))
+    with pytest.raises(SiteError, match="none is installed"):
+        book.browser()

@@ -4,15 +4,19 @@ of another host."""
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.lessons import written
-from tests.site.conftest import LESSONS, Site
+from tests.site.conftest import LESSONS, Site, pages_of
+from trainloop.learner.placement import questions
+from trainloop.site import book
 from trainloop.site.guide_pages import terms
 
 if TYPE_CHECKING:
@@ -20,17 +24,6 @@ if TYPE_CHECKING:
 
 WIDTHS = (360, 768, 1440)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-PAGES = (
-    "index.html",
-    *(f"lessons/{slug}.html" for slug in LESSONS),
-    f"mistakes/{LESSONS[0]}.html",
-    "mistakes/index.html",
-    *(
-        f"docs/{name}.html"
-        for name in ("the-loop", "glossary", "notation", "students", "instructors", "authors", "site")
-    ),
-    "search.html",
-)
 PATIENCE = 60_000  # milliseconds, on a busy machine
 AXE = {"preload": False}  # it would ask for style sheets again, at addresses where they are not
 MANY = 600  # presses of Tab; a page has fewer stops
@@ -61,7 +54,12 @@ def ready(page: Page, url: str) -> None:
     page.wait_for_function("!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)")
 
 
-@pytest.mark.parametrize("name", PAGES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each page of the site is a test of its own."""
+    if "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", pages_of(metafunc.config))
+
+
 def test_a_page_reads_at_any_width_in_light_and_dark(browser: Browser, address: str, name: str) -> None:
     with opened(browser, address) as page:
         ready(page, address + name)
@@ -139,6 +137,25 @@ def test_a_number_is_judged_as_in_the_notebook(browser: Browser, address: str) -
         assert "A number is asked for" in ask.locator(".said").inner_text()
 
 
+def test_the_placement_questions_name_the_lessons_that_were_missed(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        ready(page, f"{address}docs/placement.html")
+        rows, told = page.locator(".placement [data-question]"), page.locator(".placement .told")
+        assert told.inner_text() == f"0 of 0 right; {len(questions())} still to answer."
+        assert not any(row.is_visible() for row in rows.all())
+        first, second, third = questions()[:3]
+        wrong = "B" if first.right == "A" else "A"
+        asks = page.locator(".ask")
+        for ask, answer in zip(asks.all()[:3], (wrong, second.right, "I do not know"), strict=False):
+            ask.get_by_role("button", name=answer, exact=True).click()
+        said = asks.first.locator(".said").inner_text()
+        assert said.startswith(f"Not quite, {wrong}:")
+        assert f"{third.right}:" in asks.nth(2).locator(".said").inner_text()
+        asks.first.get_by_role("button", name=first.right, exact=True).click()
+        assert told.inner_text() == f"1 of 3 right; {len(questions()) - 3} still to answer.", "the first answer counts"
+        assert [row.inner_text() for row in rows.all() if row.is_visible()] == ["question 1", "question 3"]
+
+
 def test_an_animation_plays_to_its_end(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         ready(page, f"{address}lessons/{LESSONS[1]}.html")
@@ -208,6 +225,10 @@ def test_without_javascript_everything_can_be_read(browser: Browser, address: st
         assert page.locator("details.hint > summary").first.is_visible()
         assert page.locator("details.worked pre").first.is_visible()
         assert page.get_by_role("link", name="Download this lesson as a notebook").is_visible()
+        page.goto(f"{address}docs/placement.html")
+        page.locator(".ask summary").first.click()
+        assert page.locator(".ask .answer").first.is_visible()
+        assert all(row.is_visible() for row in page.locator(".placement [data-question]").all())
 
 
 def test_paper_shows_the_text_and_no_controls(browser: Browser, address: str) -> None:
@@ -219,3 +240,12 @@ def test_paper_shows_the_text_and_no_controls(browser: Browser, address: str) ->
         assert page.locator("figure.moving .stills img").first.is_visible()
         assert page.locator("h1").first.is_visible()
         assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_the_lessons_are_printed_as_one_book(browser: Browser, site: Site, tmp_path: Path) -> None:
+    shutil.copytree(site.folder, tmp_path / "site")
+    printed = book.write(tmp_path / "site", site.slugs[:2]).read_bytes()
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", printed)) > 20
+    assert b"/Outlines" in printed
+    assert not (tmp_path / "site" / book.PAGE).exists()

@@ -22,7 +22,7 @@ from typing import Any
 
 from trainloop.authoring.lesson import Lesson, read
 from trainloop.course import Course
-from trainloop.site import guide_pages
+from trainloop.site import book, guide_pages
 from trainloop.site.demonstrations import Shown, shown
 from trainloop.site.errors import SiteError
 from trainloop.site.lesson_page import FIGURES, NOTEBOOKS, Page, page
@@ -51,6 +51,7 @@ def build(
     out: Path,
     solutions: bool,
     workers: int,
+    paper: bool = False,
     step: Callable[[str], None] = lambda done: None,
 ) -> None:
     """Build the site of these lessons into `out`.
@@ -61,12 +62,15 @@ def build(
         out: the folder of the site; what it holds and the site does not have is deleted.
         solutions: whether worked answers, mistakes and the answers to quizzes may stand in it.
         workers: lessons run at the same time.
-        step: called with a few words after each lesson, and once more after Sphinx.
+        paper: whether to print them as one book, too.
+        step: called with a few words after each lesson, and once more at the end.
 
     Raises:
         SiteError: a package is missing, a cell fails, a lesson's moving figures are too large, or a link leads nowhere.
     """
     check_installed()
+    if paper:
+        book.browser()
     edition = "open" if solutions else "without-solutions"
     _make_room(out, edition)
     lessons = [read(course.text(slug)) for slug in slugs]
@@ -85,10 +89,14 @@ def build(
         pages = list(pool.map(made, lessons))
     place = course.root / KEPT / edition
     texts = place / "text"
-    _write(texts, dict(_texts(course, lessons, pages, solutions)))
+    _write(texts, dict(_texts(course, lessons, pages, solutions, paper)))
     _write(place / "static", {"signs.js": _signs_script(signs)})
     _sphinx(texts, place / "doctrees", out, settings(_terms(course), signs, place / "static"))
     _beside(course, pages, out)
+    if paper:
+        book.write(out, slugs)
+    else:
+        (out / book.FILE).unlink(missing_ok=True)
     step("Sphinx")
 
 
@@ -109,12 +117,12 @@ def _make_room(out: Path, edition: str) -> None:
 
 
 def _texts(
-    course: Course, lessons: Sequence[Lesson], pages: Sequence[Page], solutions: bool
+    course: Course, lessons: Sequence[Lesson], pages: Sequence[Page], solutions: bool, paper: bool
 ) -> Iterator[tuple[str, bytes]]:
     """Every file that Sphinx reads, by its path."""
     docs, slugs = course.root / "docs", [lesson.slug for lesson in lessons]
     names = guide_pages.guide_names(docs)
-    yield "index.md", guide_pages.front(lessons, names, solutions).encode()
+    yield "index.md", guide_pages.front(lessons, names, solutions, book.FILE if paper else "").encode()
     for lesson, one in zip(lessons, pages, strict=True):
         yield f"lessons/{lesson.slug}.md", one.text.encode()
         if solutions and guide_pages.has_mistakes(lesson):

@@ -7,11 +7,11 @@ of the sliders' values, and hands the pictures over as one output of the type `F
 from __future__ import annotations
 
 import base64
+import inspect
 import io
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 from IPython.display import display
@@ -23,6 +23,8 @@ from trainloop.learner import motion
 
 FRAMES = "application/vnd.trainloop.frames+json"
 MOST = 60  # pictures behind one figure's sliders
+MANY = 100  # values of one slider: from here on its places are doubled and halved, not counted
+FEWEST = 3  # start and both ends
 SHARPER = 1.5  # pixels of a still picture for one of the page, so that it is crisp on a phone
 FRAME_DPI = 90
 QUALITY = 70  # of the frames, in WebP's percent
@@ -36,13 +38,11 @@ def record() -> None:
     motion.animate = animate
 
 
-def animate(draw: Callable[[Any], Figure], frames: Sequence[Any], alt: str) -> None:
-    """What `motion.animate` is to a notebook: the frames in a row, by their numbers or counted."""
-    shown = list(frames)
-    labels = shown if all(isinstance(one, int) for one in shown) else list(range(1, len(shown) + 1))
-    by_label = dict(zip(labels, shown, strict=True))
-    last = {"frame": len(labels) - 1}
-    _hand_over({"frame": labels}, last, lambda frame: draw(by_label[frame]), lambda frame: alt, True)
+def animate(draw: Callable[..., Figure], frames: Sequence[int], alt: str) -> None:
+    """What `motion.animate` is to a notebook: the frames in a row, each by its number, named as `draw` calls it."""
+    (name, *_) = inspect.signature(draw).parameters
+    last = {name: len(frames) - 1}
+    _hand_over({name: list(frames)}, last, draw, lambda **_: alt, True)
 
 
 def explore(draw: Callable[..., Figure], alt: str | Callable[..., str], **sliders: motion.Slider) -> None:
@@ -55,22 +55,46 @@ def explore(draw: Callable[..., Figure], alt: str | Callable[..., str], **slider
 def grid(sliders: Mapping[str, motion.Slider], most: int = MOST) -> dict[str, list[float]]:
     """For each slider its start, every so-many-th value below and above, and both ends.
 
-    So many that the product of their numbers stays at or below `most`.
+    So many that the product of their numbers stays at or below `most`. A slider with very many values, all above 0,
+    goes up and down from its start by doubling and halving: there a fixed stride would leave the small values out.
     """
-    counts = {name: round((high - low) / step) + 1 for name, (low, high, step, _) in sliders.items()}
-    firsts = {name: round((start - low) / step) for name, (low, _, step, start) in sliders.items()}
     strides = dict.fromkeys(sliders, 1)
 
-    def places(name: str) -> list[int]:
-        among = range(firsts[name] % strides[name], counts[name], strides[name])
-        return sorted({0, *among, counts[name] - 1})
+    def cost(name: str) -> tuple[bool, float]:
+        count = len(_places(sliders[name], strides[name]))
+        return count > FEWEST, count / (2 if _doubles(sliders[name]) else 1)
 
-    while math.prod(len(places(name)) for name in sliders) > most:
-        strides[max(sliders, key=lambda name: len(places(name)))] += 1
+    while math.prod(len(_places(sliders[name], stride)) for name, stride in strides.items()) > most:
+        strides[max(sliders, key=cost)] += 1
     return {
-        name: [start if place == firsts[name] else round(low + place * step, 10) for place in places(name)]
-        for name, (low, _, step, start) in sliders.items()
+        name: [start if place == _first(slider) else round(low + place * step, 10) for place in _places(slider, stride)]
+        for (name, slider), stride in zip(sliders.items(), strides.values(), strict=True)
+        for low, _, step, start in [slider]
     }
+
+
+def _places(slider: motion.Slider, stride: int) -> list[int]:
+    """Which of a slider's values are drawn, each by its place among all, counted from 0."""
+    low, high, step, start = slider
+    last = round((high - low) / step)
+    if _doubles(slider):
+        powers = range(-int(math.log2(start / low)), int(math.log2(high / start)) + 1, stride)
+        among = [round((start * 2.0**power - low) / step) for power in powers]
+    else:
+        among = list(range(_first(slider) % stride, last + 1, stride))
+    return sorted({0, _first(slider), *among, last})
+
+
+def _first(slider: motion.Slider) -> int:
+    """The place of the start."""
+    low, _, step, start = slider
+    return round((start - low) / step)
+
+
+def _doubles(slider: motion.Slider) -> bool:
+    """Whether its values double from one that is drawn to the next."""
+    low, high, step, _ = slider
+    return low > 0 and (high - low) / step >= MANY
 
 
 def _hand_over(
@@ -87,7 +111,10 @@ def _hand_over(
         frames.append(base64.b64encode(picture).decode("ascii"))
         alts.append(alt(**named))
     told = {
-        "sliders": [{"name": n.replace("_", " "), "values": list(v), "start": starts[n]} for n, v in values.items()],
+        "sliders": [
+            {"name": name.replace("_", " ").strip(), "values": list(those), "start": starts[name]}
+            for name, those in values.items()
+        ],
         "frames": frames,
         "alts": alts,
         "size": size,

@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 from trainloop.authoring.lesson import Lesson
+from trainloop.site import placement_page
 from trainloop.site.lesson_page import box, label, title, told_mistake
 from trainloop.site.mistakes import mistakes
 from trainloop.syllabus import MODULES, TITLE
@@ -72,6 +73,8 @@ def guide(name: str, text: str, slugs: Sequence[str]) -> str:
         text: of the file.
         slugs: the lessons of the site.
     """
+    if name == placement_page.NAME:
+        return placement_page.placement_page(slugs)
     linked = LINK.sub(lambda match: _link(match["text"], match["target"], slugs), text)
     return glossary(linked) if name == "glossary" else linked
 
@@ -99,8 +102,15 @@ def _directive(entries: Sequence[str]) -> str:
     return "\n".join(["```{glossary}", "\n\n".join(entries), "```"])
 
 
-def front(lessons: Sequence[Lesson], guides: Sequence[str], solutions: bool) -> str:
-    """The front page: what the course is, its loop, its lessons, where to begin; and the menu of all pages."""
+def front(lessons: Sequence[Lesson], guides: Sequence[str], solutions: bool, book: str = "") -> str:
+    """The front page: what the course is, its loop, its lessons, where to begin; and the menu of all pages.
+
+    Args:
+        lessons: of the site.
+        guides: the pages of docs/, by name.
+        solutions: whether there is a page of what learners get wrong.
+        book: the file that holds all lessons to print, if there is one.
+    """
     templates = files("trainloop") / "templates" / "site"
     by_number = {lesson.slug.split("-")[0]: lesson for lesson in lessons}
     modules, menus = [], []
@@ -123,6 +133,9 @@ def front(lessons: Sequence[Lesson], guides: Sequence[str], solutions: bool) -> 
         menus="\n\n".join(menus),
         first=f"lessons/{lessons[0].slug}.md",
         count=len(lessons),
+        book=f'<p><a href="{book}">All lessons as one book (PDF)</a>, to print or to read on a tablet.</p>'
+        if book
+        else "",
     )
 
 

@@ -219,7 +219,7 @@ class _Writer:
     def _quiz(self, exercise: Exercise) -> None:
         """Each question's answers below its options; below the question where all share a list; or all here."""
         asks = {
-            question: _ask(_letters(each, exercise.letters[question]), exercise.letters[question], _named(question))
+            question: ask(letters(each, exercise.letters[question]), exercise.letters[question], _named(question))
             for question, each in exercise.options.items()
         }
         ends = self.option_lists
@@ -228,11 +228,11 @@ class _Writer:
             shared = len(starts) == len(asks) and ends[:1] and ends[0] <= starts[0]
             ends = [*starts[1:], len(self.parts) - 1] if shared else []
         if ends:
-            for end, ask in zip(reversed(ends), reversed(asks.values()), strict=True):
-                self.parts.insert(end, ask)
+            for end, one in zip(reversed(ends), reversed(asks.values()), strict=True):
+                self.parts.insert(end, one)
         else:
-            for question, ask in asks.items():
-                self.parts += [f"**`{question}`**", ask]
+            for question, one in asks.items():
+                self.parts += [f"**`{question}`**", one]
 
     def _help(self, exercise: Exercise) -> None:
         """Below an exercise: hints, what the checks look at, and the worked answer, each in its fold."""
@@ -280,7 +280,7 @@ def _option_lists(text: str) -> Iterator[int]:
                 yield token.map[1]
 
 
-def _letters(sentences: Mapping[str, str], right: str) -> dict[str, str]:
+def letters(sentences: Mapping[str, str], right: str) -> dict[str, str]:
     """What `predict` and a check would say to each letter."""
     return {one: f"**{'Right' if one == right else 'Not quite'}, {one}:** {told}" for one, told in sentences.items()}
 
@@ -293,14 +293,14 @@ def _named(question: str) -> str:
 
 def _ask_prediction(prediction: Prediction) -> str:
     if isinstance(prediction.right, str):
-        return _ask(_letters(prediction.sentences, prediction.right), prediction.right, "Your prediction")
+        return ask(letters(prediction.sentences, prediction.right), prediction.right, "Your prediction")
     said = {"low": "**Too low.**", "right": f"**Right:** it is {prediction.right:g}.", "high": "**Too high.**"}
     told = {which: f"{said[which]} {prediction.sentences[which]}" for which in said}
     numbers = f'data-number="{prediction.right!r}" data-within="{prediction.within!r}"'
-    return _ask(told, "right", "Your prediction, a number", numbers)
+    return ask(told, "right", "Your prediction, a number", numbers)
 
 
-def _ask(sentences: Mapping[str, str], right: str, name: str, numbers: str = "") -> str:
+def ask(sentences: Mapping[str, str], right: str, name: str, numbers: str = "") -> str:
     """A question that answers at once: every sentence stands in it, and course.js shows the chosen one alone."""
     answers = "\n\n".join(
         f'<div class="answer{" right" if which == right else ""}" data-answer="{which}">\n\n{told}\n\n</div>'

@@ -20,6 +20,8 @@
     function tell(which) {
       said.replaceChildren.apply(said, answers.filter(function (one) { return one.dataset.answer === which; }));
       said.querySelectorAll("pre").forEach(function (one) { one.tabIndex = 0; });
+      var right = answers.some(function (one) { return one.dataset.answer === which && one.matches(".right"); });
+      root.dispatchEvent(new CustomEvent("answered", { bubbles: true, detail: right }));
     }
     if (numbers) {
       var form = make("form", { className: "choices" }, choices);
@@ -35,7 +37,8 @@
       });
     } else {
       answers.forEach(function (one) {
-        var button = make("button", { type: "button", textContent: one.dataset.answer }, choices);
+        var button = make("button", { type: "button" }, choices);
+        button.textContent = one.dataset.answer === "?" ? "I do not know" : one.dataset.answer;
         button.setAttribute("aria-pressed", "false");
         button.addEventListener("click", function () {
           choices.querySelectorAll("button").forEach(function (each) {
@@ -46,6 +49,32 @@
       });
     }
     root.replaceChildren(choices, said);
+  }
+
+  /* The placement questions: below them the lessons whose question was missed at the first try. */
+  function place(root) {
+    var rows = Array.from(root.querySelectorAll("[data-question]"));
+    var asks = Array.from(document.querySelectorAll(".ask"));
+    var first = new Map();
+    var told = make("p", { className: "told" });
+    told.setAttribute("role", "status");
+    root.prepend(told);
+    function tell() {
+      var right = Array.from(first.values()).filter(Boolean).length;
+      var open = asks.length - first.size;
+      told.textContent = right + " of " + first.size + " right" + (open ? "; " + open + " still to answer." : ".");
+      if (!open && right === asks.length) {
+        told.textContent += " You know what this course teaches. The recaps have harder questions and drills.";
+      }
+      rows.forEach(function (row) {
+        row.closest("li").hidden = first.get(asks[Number(row.dataset.question) - 1]) !== false;
+      });
+    }
+    document.addEventListener("answered", function (event) {
+      if (!first.has(event.target)) { first.set(event.target, event.detail); }
+      tell();
+    });
+    tell();
   }
 
   /* Figures that move: the frames that the build drew, chosen by sliders. */
@@ -233,6 +262,7 @@
     name();
     document.body.appendChild(meaning);
     document.querySelectorAll(".ask").forEach(ask);
+    document.querySelectorAll(".placement").forEach(place);
     document.querySelectorAll("figure.moving").forEach(move);
     document.querySelectorAll("a.term").forEach(explainTerm);
     document.querySelectorAll(".math").forEach(explainFormula);
