@@ -46,7 +46,7 @@ class Course:
 
     def texts(self) -> list[Path]:
         """The lessons as written, in the order of their numbers."""
-        return sorted((self.root / "notebooks").glob("*/lesson.md"), key=lambda path: _order(path.parent.name))
+        return texts_in(self.root / "notebooks")
 
     def slugs(self) -> list[str]:
         """Which lessons there are, in order: as written or, in a student edition, as released."""
@@ -150,6 +150,11 @@ class Course:
         config.CourseDirectory.assignment_id = slug
         config.CourseDirectory.student_id = student
         return CourseDirectory(config=config)
+
+
+def texts_in(folder: Path) -> list[Path]:
+    """The lessons as written in a folder of such, in the order of their numbers."""
+    return sorted(folder.glob("*/lesson.md"), key=lambda path: _order(path.parent.name))
 
 
 def absent(directory: CourseDirectory) -> Path | None:

@@ -7,7 +7,6 @@ checks have passed. Nobody's mark comes from here.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.table import Table
 from trainloop.checks.key import VISIBLE_NAME, ExerciseKey, Key
 from trainloop.checks.words import Told, read_back
 from trainloop.learner.lab import lessons
+from trainloop.syllabus import about
 
 Cell: TypeAlias = dict[str, Any]  # as it lies in a notebook file
 State: TypeAlias = Literal["not opened", "not started", "started", "done", "cannot be read"]
@@ -51,7 +51,7 @@ def progress(release: Path, work: Path) -> list[Progress]:
 def of_lesson(folder: Path, mine: Path) -> Progress:
     """A released lesson, as the notebook `mine` was last saved. Arguments and errors otherwise as for `progress`."""
     released = _cells(folder / f"{folder.name}.ipynb")
-    title, time = _about(released)
+    title, time = about("\n".join(_text(cell["source"]) for cell in released if cell["cell_type"] == "markdown"))
     key = Key.load(folder / VISIBLE_NAME)
     checks = {name: _count(exercise) for name, exercise in key.exercises.items()}
     state: State = "not opened"
@@ -87,14 +87,6 @@ def _cells(path: Path) -> list[Cell]:
 def _text(lines: str | Sequence[str]) -> str:
     """A text of a notebook file: one string, or a list of lines."""
     return lines if isinstance(lines, str) else "".join(lines)
-
-
-def _about(cells: Sequence[Cell]) -> tuple[str, str]:
-    """The lesson's title, and the time that its title box states: for someone new to the mathematics."""
-    text = "\n".join(_text(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    titles = re.findall(r"^# (\d+\.\d+ .+)$", text, re.M)
-    time = re.search(r"^> \*\*About ([^;*]+)", text, re.M)
-    return titles[0] if titles else "", time[1] if time else ""
 
 
 def _shown(cell: Cell) -> str:
