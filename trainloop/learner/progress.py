@@ -7,6 +7,7 @@ checks have passed. Nobody's mark comes from here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.table import Table
 from trainloop.checks.key import VISIBLE_NAME, ExerciseKey, Key
 from trainloop.checks.words import Told, read_back
 from trainloop.learner.lab import lessons
-from trainloop.syllabus import about
+from trainloop.syllabus import about, hours, in_words
 
 Cell: TypeAlias = dict[str, Any]  # as it lies in a notebook file
 State: TypeAlias = Literal["not opened", "not started", "started", "done", "cannot be read"]
@@ -33,6 +34,7 @@ class Progress:
     state: State
     passed: int
     checks: int
+    exercises: tuple[str, ...] = ()  # their titles without the number, in order
 
 
 def progress(release: Path, work: Path) -> list[Progress]:
@@ -67,7 +69,17 @@ def of_lesson(folder: Path, mine: Path) -> Progress:
     passed = sum(min(one.passed, checks[name]) for name, one in told.items())
     if checks.keys() == {name for name, one in told.items() if one.is_done}:
         state = "done"
-    return Progress(folder.name, title, time, state, passed, sum(checks.values()))
+    titles = tuple(re.sub(r"^Exercise \d+: ", "", exercise.title) for exercise in key.exercises.values())
+    return Progress(folder.name, title, time, state, passed, sum(checks.values()), titles)
+
+
+def remaining(lessons: Sequence[Progress]) -> str:
+    """How long what is not done takes, by the title boxes: of a lesson that was begun, its share of open checks.
+
+    Empty where nothing remains, or no lesson says how long it takes.
+    """
+    left = [hours(one.time) * (1 - one.passed / max(1, one.checks)) for one in lessons if one.state != "done"]
+    return in_words(sum(left)) if sum(left) else ""
 
 
 def _count(exercise: ExerciseKey) -> int:
@@ -105,8 +117,10 @@ def progress_table(lessons: Sequence[Progress]) -> Table:
     """A row a lesson: what it takes, how many checks passed, state in words."""
     table = Table(title="Your progress", title_justify="left", caption_justify="left")
     done = sum(one.state == "done" for one in lessons)
+    left = remaining(lessons)
     table.caption = (
-        f"{done} of {len(lessons)} lessons done. Counted are the checks in your notebooks, as they were last saved."
+        f"{done} of {len(lessons)} lessons done.{left and f' What remains takes about {left}.'} "
+        "Counted are the checks in your notebooks, as they were last saved."
     )
     table.add_column("lesson")
     for title in ("time", "checks"):
