@@ -106,6 +106,19 @@ class Course:
         """The folder that learners get of a lesson: their notebook, and the visible key beside it."""
         return self.root / "release" / slug
 
+    def built(self, kind: str, slug: str) -> Path:
+        """The path of a generated notebook that is there.
+
+        Raises:
+            CourseError: it is missing.
+        """
+        path = self.notebook(kind, slug)
+        if not path.is_file() and not self.text(slug).is_file():
+            raise CourseError(f"There is no {path}: this is a student edition of the course.")
+        if not path.is_file():
+            raise CourseError(f"{slug} is not built: there is no {path}. Run: trainloop build {slug.split('-')[0]}")
+        return path
+
     def read(self, kind: str, slug: str) -> NotebookNode:
         """A generated notebook, read.
 
@@ -114,11 +127,7 @@ class Course:
         """
         import nbformat
 
-        path = self.notebook(kind, slug)
-        if not path.is_file() and not self.text(slug).is_file():
-            raise CourseError(f"There is no {path}: this is a student edition of the course.")
-        if not path.is_file():
-            raise CourseError(f"{slug} is not built: there is no {path}. Run: trainloop build {slug.split('-')[0]}")
+        path = self.built(kind, slug)
         try:
             notebook: NotebookNode = nbformat.read(path, as_version=4)
             return notebook

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from rich.table import Table
 
-from trainloop.checks.key import VISIBLE_NAME, ExerciseKey, Key
+from trainloop.checks.outline import VISIBLE_NAME, outline
 from trainloop.checks.words import Told, read_back
 from trainloop.learner.lab import lessons
 from trainloop.syllabus import about, hours, in_words
@@ -54,8 +54,8 @@ def of_lesson(folder: Path, mine: Path) -> Progress:
     """A released lesson, as the notebook `mine` was last saved. Arguments and errors otherwise as for `progress`."""
     released = _cells(folder / f"{folder.name}.ipynb")
     title, time = about("\n".join(_text(cell["source"]) for cell in released if cell["cell_type"] == "markdown"))
-    key = Key.load(folder / VISIBLE_NAME)
-    checks = {name: _count(exercise) for name, exercise in key.exercises.items()}
+    exercises = outline(folder / VISIBLE_NAME)
+    checks = {name: one.checks for name, one in exercises.items()}
     state: State = "not opened"
     told: dict[str, Told] = {}
     if mine.is_file():
@@ -69,7 +69,7 @@ def of_lesson(folder: Path, mine: Path) -> Progress:
     passed = sum(min(one.passed, checks[name]) for name, one in told.items())
     if checks.keys() == {name for name, one in told.items() if one.is_done}:
         state = "done"
-    titles = tuple(re.sub(r"^Exercise \d+: ", "", exercise.title) for exercise in key.exercises.values())
+    titles = tuple(re.sub(r"^Exercise \d+: ", "", one.title) for one in exercises.values())
     return Progress(folder.name, title, time, state, passed, sum(checks.values()), titles)
 
 
@@ -80,11 +80,6 @@ def remaining(lessons: Sequence[Progress]) -> str:
     """
     left = [hours(one.time) * (1 - one.passed / max(1, one.checks)) for one in lessons if one.state != "done"]
     return in_words(sum(left)) if sum(left) else ""
-
-
-def _count(exercise: ExerciseKey) -> int:
-    """The checks that a learner sees counted."""
-    return sum(not one.hidden and not one.caps for one in exercise.checks)
 
 
 def _cells(path: Path) -> list[Cell]:
