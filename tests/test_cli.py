@@ -120,7 +120,18 @@ def test_the_version(tmp_path: Path) -> None:
     assert words(trainloop(tmp_path, "--version")) == f"trainloop {version('trainloop')}"
 
 
-@pytest.mark.parametrize("words", [["progress"], ["check", "2.1"], ["--version"]], ids=" ".join)
+LIGHT = (
+    "--version",
+    "--help",
+    "progress",
+    "check 2.1",
+    "solution 2.1",
+    f"placement --answers {'?' * 20}",
+    "grade --help",
+)
+
+
+@pytest.mark.parametrize("words", [line.split() for line in LIGHT], ids=" ".join)
 def test_what_runs_no_lesson_loads_nothing_that_takes_seconds(own_course: Course, words: list[str]) -> None:
     code = f"""
 import sys
@@ -128,7 +139,8 @@ from trainloop.cli import app
 try:
     app({words!r})
 except SystemExit:
-    print(sorted({{"torch", "nbgrader", "nbformat", "jsonschema", "matplotlib", "sqlalchemy"}} & set(sys.modules)))
+    heavy = {{"torch", "nbgrader", "nbformat", "jsonschema", "matplotlib", "sqlalchemy", "numpy", "jinja2"}}
+    print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=own_course.root, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr

@@ -46,7 +46,7 @@ class Course:
 
     def texts(self) -> list[Path]:
         """The lessons as written, in the order of their numbers."""
-        return sorted((self.root / "notebooks").glob("*/lesson.md"), key=lambda path: _order(path.parent.name))
+        return texts_in(self.root / "notebooks")
 
     def slugs(self) -> list[str]:
         """Which lessons there are, in order: as written or, in a student edition, as released."""
@@ -106,6 +106,19 @@ class Course:
         """The folder that learners get of a lesson: their notebook, and the visible key beside it."""
         return self.root / "release" / slug
 
+    def built(self, kind: str, slug: str) -> Path:
+        """The path of a generated notebook that is there.
+
+        Raises:
+            CourseError: it is missing.
+        """
+        path = self.notebook(kind, slug)
+        if not path.is_file() and not self.text(slug).is_file():
+            raise CourseError(f"There is no {path}: this is a student edition of the course.")
+        if not path.is_file():
+            raise CourseError(f"{slug} is not built: there is no {path}. Run: trainloop build {slug.split('-')[0]}")
+        return path
+
     def read(self, kind: str, slug: str) -> NotebookNode:
         """A generated notebook, read.
 
@@ -114,11 +127,7 @@ class Course:
         """
         import nbformat
 
-        path = self.notebook(kind, slug)
-        if not path.is_file() and not self.text(slug).is_file():
-            raise CourseError(f"There is no {path}: this is a student edition of the course.")
-        if not path.is_file():
-            raise CourseError(f"{slug} is not built: there is no {path}. Run: trainloop build {slug.split('-')[0]}")
+        path = self.built(kind, slug)
         try:
             notebook: NotebookNode = nbformat.read(path, as_version=4)
             return notebook
@@ -150,6 +159,11 @@ class Course:
         config.CourseDirectory.assignment_id = slug
         config.CourseDirectory.student_id = student
         return CourseDirectory(config=config)
+
+
+def texts_in(folder: Path) -> list[Path]:
+    """The lessons as written in a folder of such, in the order of their numbers."""
+    return sorted(folder.glob("*/lesson.md"), key=lambda path: _order(path.parent.name))
 
 
 def absent(directory: CourseDirectory) -> Path | None:

@@ -1,10 +1,12 @@
 """The plan of the course: its modules and all their lessons, also those that are not written yet.
 
-What a lesson says of itself counts where there is one; this is the order, and what to call what is still to come.
+What a lesson says of itself counts where there is one, and is read here; the plan is the order, and what to call what
+is still to come.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 TITLE = "Learn the Training Loop with PyTorch"
@@ -70,3 +72,25 @@ MODULES = (
         ),
     ),
 )
+
+
+def about(text: str) -> tuple[str, str]:
+    """What a lesson's text says of itself: its title with the number, and the time for someone new to the mathematics.
+
+    The time is that of the title box, such as "2.5 hours". Either is empty where the text does not say it.
+    """
+    title = re.search(r"^# (\d+\.\d+ .+)$", text, re.M)
+    time = re.search(r"^> \*\*About ([^;*]+)", text, re.M)
+    return title[1] if title else "", time[1] if time else ""
+
+
+def in_words(hours: float) -> str:
+    """A time as title boxes say it, to the half hour and at least that, such as "2.5 hours"."""
+    halves = max(1, round(hours * 2))
+    return "half an hour" if halves == 1 else "1 hour" if halves == 2 else f"{halves / 2:g} hours"
+
+
+def hours(words: str) -> float:
+    """The hours that a title box says in words; 0 where it says none. The other way round than `in_words`."""
+    number = re.match(r"(\d+(?:\.\d+)?) hours?$", words)
+    return float(number[1]) if number else 0.5 if words == in_words(0.5) else 0.0

@@ -190,6 +190,28 @@ def test_proofs_are_for_the_run_of_the_instructor_alone(tiny: Built) -> None:
     assert not any(cell.id.startswith("proof-") for cell in notebook(tiny, "source").cells)
 
 
+def test_a_notebook_ends_in_the_lesson_after_it_and_how_long_that_takes(tmp_path: Path) -> None:
+    """Every one that students get, without a word in its text: it follows from the texts that lie there."""
+    for number, title in (("9.9", "A Tiny Lesson"), ("9.10", "A Tiny Sequel"), ("9.2", "An Earlier One")):
+        path = tmp_path / f"{number}-tiny" / "lesson.md"
+        path.parent.mkdir()
+        path.write_text(TEXT.replace("# 9.9 A Tiny Lesson", f"# {number} {title}").replace("half an hour", "2 hours"))
+        path.with_name("answers.md").write_text(ANSWERS)
+
+    def last(number: str) -> str:
+        cell = notebooks.source_notebook(read(tmp_path / f"{number}-tiny" / "lesson.md")).cells[-1]
+        assert (cell.cell_type, cell.id) == ("markdown", "next-lesson")
+        return str(cell.source)
+
+    assert last("9.2").startswith("**Next:** [9.9 A Tiny Lesson](../9.9-tiny/9.9-tiny.ipynb), about 2 hours. ")
+    assert last("9.9").startswith("**Next:** [9.10 A Tiny Sequel](../9.10-tiny/9.10-tiny.ipynb), about 2 hours. ")
+    assert last("9.10") == notebooks.LAST
+
+
+def test_the_last_line_is_in_all_three_notebooks(tiny: Built) -> None:
+    assert {notebook(tiny, kind).cells[-1].source for kind in ("source", "release", "solutions")} == {notebooks.LAST}
+
+
 # --------------------------------------------------------------------------------------------------------- differences
 
 

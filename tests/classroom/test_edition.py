@@ -26,6 +26,7 @@ from trainloop.cli import app
 from trainloop.course import Course
 
 FRAME = {"Makefile", "README.md", "docs", "nbgrader_config.py", "pyproject.toml", "release", "tools", "trainloop"}
+FRAME |= {"Dockerfile", ".dockerignore", ".devcontainer"}
 SECONDS = 300  # for a command, on a busy machine
 SLUGS = Course(ROOT).slugs()
 

@@ -17,8 +17,9 @@ from trainloop.authoring.build import build, write
 from trainloop.checks.words import MANY, Told, read_back
 from trainloop.cli import app
 from trainloop.course import CONFIG_NAME
-from trainloop.learner.progress import Progress, progress
+from trainloop.learner.progress import Progress, progress, remaining
 from trainloop.sandbox.box import Box
+from trainloop.syllabus import hours, in_words
 
 RIGHT = "def relu(x: torch.Tensor) -> torch.Tensor:\n    return x.clamp(min=0)"
 WRONG = "def relu(x):\n    return x.abs()"
@@ -126,3 +127,19 @@ def test_what_is_read_back(text: str, told: Told) -> None:
 
 def test_other_output_says_nothing() -> None:
     assert read_back("loss 0.5\n  ok    a\n") == {}
+
+
+def test_a_time_in_words_is_read_back_to_the_half_hour() -> None:
+    for halves in range(1, 200):
+        assert hours(in_words(halves / 2)) == halves / 2
+    assert (in_words(0.5), in_words(1), in_words(2.5)) == ("half an hour", "1 hour", "2.5 hours")
+    assert hours("") == hours("an age") == 0
+
+
+def test_what_remains_is_the_time_of_lessons_not_done_and_of_those_begun_the_share_that_is_open() -> None:
+    done = Progress("1.1-a", "1.1 A", "2 hours", "done", 4, 4)
+    begun = Progress("1.2-b", "1.2 B", "3 hours", "started", 1, 3)
+    fresh = Progress("1.3-c", "1.3 C", "half an hour", "not opened", 0, 5)
+    assert remaining([done, begun, fresh]) == "2.5 hours"
+    assert remaining([begun]) == "2 hours"
+    assert remaining([done]) == remaining([]) == ""

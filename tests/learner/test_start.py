@@ -120,6 +120,37 @@ def test_a_fresh_learner_sees_all_lessons_in_order_and_can_open_those_there_are(
     assert "<" not in text, "no HTML"
 
 
+def test_what_remains_is_told_on_the_page_until_nothing_does(
+    root: Path, work: Path, half: NotebookNode, done: NotebookNode
+) -> None:
+    assert "What remains takes about half an hour for someone new" in page(root / "release", work)
+    everything = page(ROOT / "release", work)  # of a working copy in which no lesson of the course lies
+    hours = sum(float(time) for time in re.findall(r"\| ([\d.]+) hours \|", everything))
+    assert hours > 40 and f"What remains takes about {hours:g} hours" in everything
+
+    save(work, half)
+    assert "What remains" in page(root / "release", work) and not (work / start.SOLVED).exists()
+    save(work, done)
+    assert "What remains" not in page(root / "release", work)
+
+
+def test_when_all_is_done_a_page_says_what_was_solved_and_claims_no_supervision(
+    root: Path, work: Path, done: NotebookNode
+) -> None:
+    save(work, done)
+    assert f"[What you solved]({start.SOLVED}) is a page to keep" in page(root / "release", work)
+    text = (work / start.SOLVED).read_text()
+    assert '<th scope="row">9.9 A Tiny Lesson</th><td>ReLU</td><td>2</td>' in text
+    assert "All checks of 1 lesson have passed" in text and "half an hour" in text
+    assert "Nobody watched the work or confirms it." in words(text.replace("\n", " "))
+    for loads in ("http", "<script", "src=", "url(", "<link"):
+        assert loads not in text.replace("http-equiv", ""), "it needs no network"
+
+    (work / start.SOLVED).write_text("stale")
+    page(root / "release", work)
+    assert (work / start.SOLVED).read_text() == text
+
+
 def link(line: str) -> str:
     return unquote(re.findall(r"\]\(([^)]+)\)", line)[0])
 

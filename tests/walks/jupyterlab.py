@@ -79,7 +79,17 @@ class Desk:
     @contextmanager
     def lab(self) -> Iterator[Lab]:
         """`trainloop lab`, from its start to its end, as somebody types it. It must end well."""
-        command = [SCRIPTS / "trainloop", "lab", "--no-browser", "--folder", self.work]
+        with self._serving(SCRIPTS / "trainloop", "lab", "--no-browser", "--folder", self.work) as lab:
+            yield lab
+
+    @contextmanager
+    def notebook_7(self) -> Iterator[Lab]:
+        """Plain Notebook on the working copy, from its start to its end. It must end well."""
+        with self._serving(SCRIPTS / "jupyter", "notebook", "--no-browser", "--allow-root", self.work) as lab:
+            yield lab
+
+    @contextmanager
+    def _serving(self, *command: str | Path) -> Iterator[Lab]:
         runtime = self.folder / "runtime"
         with serving(command, self.folder / "log", runtime, self._environment(), self.course.root) as server:
             yield Lab(server)
@@ -90,7 +100,9 @@ class Desk:
         config = self.folder / "config"
         config.mkdir(exist_ok=True)
         # A free port, on this machine alone; and the objects that the page is asked about.
-        settings = {"server": {"ServerApp": {"port": 0}}, "lab": {"LabApp": {"expose_app_in_browser": True}}}
+        shown = {"expose_app_in_browser": True}
+        settings = {"server": {"ServerApp": {"port": 0}}, "lab": {"LabApp": shown}}
+        settings["notebook"] = {"JupyterNotebookApp": shown}
         for name, values in settings.items():
             (config / f"jupyter_{name}_config.json").write_text(json.dumps(values))
         folders = {f"JUPYTER_{name}_DIR": name.lower() for name in ("CONFIG", "DATA", "RUNTIME")}

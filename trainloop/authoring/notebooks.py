@@ -20,11 +20,16 @@ from trainloop.authoring.lesson import BEGIN_SOLUTION, END_SOLUTION, Cell, Exerc
 from trainloop.checks.packed import pack
 from trainloop.checks.values import Json
 from trainloop.checks.worked import Worked
-from trainloop.course import scripts_on_path
+from trainloop.course import scripts_on_path, texts_in
+from trainloop.syllabus import about
 
 SCHEMA_VERSION = 3  # of nbgrader's cell metadata
 GOES_ON = "raises-exception"  # Jupyter's tag for a cell whose error does not stop those after it
 FOLDED = {"jupyter": {"source_hidden": True}}  # JupyterLab shows the output alone, other front ends may show all
+LAST = (
+    "**This was the last lesson.** The start page, `0-start-here.md`, says where checks are still open. "
+    "When all have passed, it leads to a page of what you solved."
+)
 LANGUAGE = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -54,7 +59,20 @@ def source_notebook(lesson: Lesson, proofs: bool = False) -> NotebookNode:
             cells.append(_graded(cell, f"check-{cell.exercise}", solution=False))
         elif cell.kind == "proof" and proofs:
             cells.append(new_code_cell(cell.source, id=f"proof-{cell.line}"))
+    cells.append(new_markdown_cell(_what_comes_next(lesson), id="next-lesson"))
     return _notebook(cells, {"lesson": lesson.slug})
+
+
+def _what_comes_next(lesson: Lesson) -> str:
+    """The line that ends a notebook: the lesson after this one, and how long that takes, as its own text says it."""
+    texts = texts_in(lesson.path.parents[1])
+    after = texts[texts.index(lesson.path) + 1 :] if lesson.path in texts else []
+    if not after:
+        return LAST
+    slug = after[0].parent.name
+    title, time = about(after[0].read_text(encoding="utf-8"))
+    link = f"[{title or slug}](../{slug}/{slug}.ipynb)"
+    return f"**Next:** {link}{time and f', about {time}'}. If it is not there, your class has not come to it yet."
 
 
 def _question(lesson: Lesson, name: str) -> str:

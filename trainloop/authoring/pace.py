@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from trainloop.authoring.lesson import Lesson
+from trainloop.syllabus import in_words
 
 STATED = re.compile(r"^Difficulty ([1-5]) of 5, importance ([1-5]) of 5, about (\d+) minutes?\.", re.M)
 FORMULA = re.compile(r"\$\$.*?\$\$", re.S)
@@ -50,7 +51,5 @@ def minutes(lesson: Lesson, pace: Pace) -> float:
 
 def box(lesson: Lesson) -> str:
     """What the title box says of the time, such as "About 2 hours; 75 minutes if the mathematics is familiar."."""
-    halves = max(1, round(minutes(lesson, NEW) / 30))
-    hours = "half an hour" if halves == 1 else "1 hour" if halves == 2 else f"{halves / 2:g} hours"
     familiar = -(-round(minutes(lesson, FAMILIAR)) // 5) * 5
-    return f"About {hours}; {familiar} minutes if the mathematics is familiar."
+    return f"About {in_words(minutes(lesson, NEW) / 60)}; {familiar} minutes if the mathematics is familiar."

@@ -7,28 +7,22 @@ network.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from trainloop.checks import fingerprints, keyfile, values
+from trainloop.checks.outline import VERSION, damaged, read_plain
+from trainloop.checks.outline import VISIBLE_NAME as VISIBLE_NAME
+from trainloop.checks.outline import KeyFileError as KeyFileError
 from trainloop.checks.rules import Rule, close
 from trainloop.checks.values import Observation, Value
-from trainloop.errors import TrainloopError
 
-VISIBLE_NAME = "checks.json"
 SOLUTIONS_NAME = "solutions.json"  # the worked answers beside a notebook, packed
 KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run` for the instructor's notebooks
-VERSION = 2
 NOTHING: Observation = {"saw": "stub"}  # in place of what was computed
 MISTAKE_MAY_DIFFER = 3  # of what a mistake leads to, one in so many, between processors
-READABLE = (1, VERSION)  # learners keep their copies for years
-
-
-class KeyFileError(TrainloopError):
-    """A key is missing or damaged; the message says what to do."""
 
 
 def observed(title: str, hidden: bool) -> str:
@@ -107,20 +101,11 @@ class Key:
         Raises:
             KeyFileError: the file is missing, damaged or of another version.
         """
+        plain = read_plain(path)
         try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise KeyFileError(f"There is no {path}. Build the lesson first: trainloop build.") from None
-        except (OSError, ValueError) as error:
-            raise KeyFileError(f"{path} cannot be read ({error}). Build the lesson again: trainloop build.") from None
-        if not isinstance(plain, dict) or plain.get("version") not in READABLE:
-            raise KeyFileError(f"{path} is of another version of this course. Build the lesson again: trainloop build.")
-        try:
-            if plain["version"] == 1:
-                plain = {**plain, "exercises": {one["name"]: one for one in plain["exercises"]}}
             return keyfile.load(Key, plain)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise KeyFileError(f"{path} is damaged ({error!r}). Build the lesson again: trainloop build.") from None
+            raise damaged(path, error) from None
 
     def agrees(self, other: Key) -> bool:
         """Whether two keys differ by no more than rounding, as on machines whose processors add in another order.

@@ -10,8 +10,10 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from trainloop.checks.verdict import STUB, CheckResult, ExerciseResult
+if TYPE_CHECKING:  # what is read back and wrapped here needs no number, and numpy takes a while to load
+    from trainloop.checks.verdict import CheckResult, ExerciseResult
 
 WIDTH = 88
 PASSED = "  ok    "
@@ -51,6 +53,8 @@ def render(result: ExerciseResult) -> str:
 
 def tally(result: ExerciseResult) -> str:
     """One exercise in a line: how many of its checks passed, or that it was not begun."""
+    from trainloop.checks.verdict import STUB
+
     checks = [one for one in result.checks if not one.rule]
     passed = sum(one.status == "ok" for one in checks)
     broken = sum(one.status != "ok" for one in result.checks if one.rule)

@@ -30,6 +30,7 @@ CLONE = PACKAGE.parent
 TEMPLATES = PACKAGE / "templates" / "edition"
 GUIDE = "docs/students.md"
 TOOL = "tools/uv"
+CONTAINER = ("Dockerfile", ".dockerignore", ".devcontainer/devcontainer.json")
 ARCHIVE = ".zip"
 DATE = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold, for every file
 
@@ -122,10 +123,10 @@ def _mode(name: str) -> int:
 
 def _frame() -> Files:
     """What stands around the lessons."""
-    _refuse_missing("pyproject.toml", TOOL, GUIDE)
+    _refuse_missing("pyproject.toml", TOOL, GUIDE, *CONTAINER)
     pictures = list(_pictures((CLONE / GUIDE).read_text(encoding="utf-8")))
     _refuse_missing(*pictures)
-    files = {name: (CLONE / name).read_bytes() for name in (TOOL, GUIDE, *pictures)}
+    files = {name: (CLONE / name).read_bytes() for name in (TOOL, GUIDE, *CONTAINER, *pictures)}
     files |= {path.name: path.read_bytes() for path in TEMPLATES.iterdir() if path.is_file()}
     files["pyproject.toml"] = _project(tomllib.loads((CLONE / "pyproject.toml").read_text(encoding="utf-8"))).encode()
     files[CONFIG_NAME] = NBGRADER.encode()

@@ -131,21 +131,39 @@ def launch(folder: Path, lesson: str | None = None, browser: bool = True, option
 
 
 def _arguments(folder: Path, lesson: str | None, browser: bool, options: Sequence[str]) -> list[str]:
-    arguments = [
-        f"--ServerApp.root_dir={folder.resolve()}",
-        # In a container the learner often is root. The server listens to this machine alone, and asks for a token.
-        "--allow-root",
-        # No question about news on the first start, and nothing fetched from outside.
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        f"--LabApp.extra_labextensions_path={CONFIG / 'labextensions'}",
-    ]
-    if lesson is not None or (folder / START).is_file():
-        first = START if lesson is None else _find(folder, lesson)
-        arguments.append(f"--LabApp.default_url=/lab/tree/{quote(first)}")
+    # In a container the learner often is root. The server listens to this machine alone, and asks for a token.
+    arguments = ["--allow-root", *(f"--{name}={_said(value)}" for name, value in settings_on(folder, lesson).items())]
     if not browser:
         arguments.append("--no-browser")
     return [*arguments, *options]
+
+
+def _said(value: object) -> str:
+    """A setting as an option's value: a list of one is written as its one entry."""
+    return str(value[0] if isinstance(value, list) else value)
+
+
+def settings_on(folder: Path, lesson: str | None = None) -> dict[str, object]:
+    """Jupyter's settings for a working copy, by the names of its traits.
+
+    Args:
+        folder: the working copy.
+        lesson: a slug, or its number such as "2.1", to open first; without it, the start page if there is one.
+
+    Raises:
+        LabError: `folder` has no such lesson.
+    """
+    settings: dict[str, object] = {
+        "ServerApp.root_dir": str(folder.resolve()),
+        # No question about news on the first start, and nothing fetched from outside.
+        "LabApp.news_url": None,
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        "LabApp.extra_labextensions_path": [str(CONFIG / "labextensions")],
+    }
+    if lesson is not None or (folder / START).is_file():
+        first = START if lesson is None else _find(folder, lesson)
+        settings["LabApp.default_url"] = f"/lab/tree/{quote(first)}"
+    return settings
 
 
 def _find(folder: Path, lesson: str) -> str:

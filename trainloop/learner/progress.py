@@ -15,9 +15,10 @@ from typing import Any, Literal, TypeAlias
 
 from rich.table import Table
 
-from trainloop.checks.key import VISIBLE_NAME, ExerciseKey, Key
+from trainloop.checks.outline import VISIBLE_NAME, outline
 from trainloop.checks.words import Told, read_back
 from trainloop.learner.lab import lessons
+from trainloop.syllabus import about, hours, in_words
 
 Cell: TypeAlias = dict[str, Any]  # as it lies in a notebook file
 State: TypeAlias = Literal["not opened", "not started", "started", "done", "cannot be read"]
@@ -33,6 +34,7 @@ class Progress:
     state: State
     passed: int
     checks: int
+    exercises: tuple[str, ...] = ()  # their titles without the number, in order
 
 
 def progress(release: Path, work: Path) -> list[Progress]:
@@ -51,9 +53,9 @@ def progress(release: Path, work: Path) -> list[Progress]:
 def of_lesson(folder: Path, mine: Path) -> Progress:
     """A released lesson, as the notebook `mine` was last saved. Arguments and errors otherwise as for `progress`."""
     released = _cells(folder / f"{folder.name}.ipynb")
-    title, time = _about(released)
-    key = Key.load(folder / VISIBLE_NAME)
-    checks = {name: _count(exercise) for name, exercise in key.exercises.items()}
+    title, time = about("\n".join(_text(cell["source"]) for cell in released if cell["cell_type"] == "markdown"))
+    exercises = outline(folder / VISIBLE_NAME)
+    checks = {name: one.checks for name, one in exercises.items()}
     state: State = "not opened"
     told: dict[str, Told] = {}
     if mine.is_file():
@@ -67,12 +69,17 @@ def of_lesson(folder: Path, mine: Path) -> Progress:
     passed = sum(min(one.passed, checks[name]) for name, one in told.items())
     if checks.keys() == {name for name, one in told.items() if one.is_done}:
         state = "done"
-    return Progress(folder.name, title, time, state, passed, sum(checks.values()))
+    titles = tuple(re.sub(r"^Exercise \d+: ", "", one.title) for one in exercises.values())
+    return Progress(folder.name, title, time, state, passed, sum(checks.values()), titles)
 
 
-def _count(exercise: ExerciseKey) -> int:
-    """The checks that a learner sees counted."""
-    return sum(not one.hidden and not one.caps for one in exercise.checks)
+def remaining(lessons: Sequence[Progress]) -> str:
+    """How long what is not done takes, by the title boxes: of a lesson that was begun, its share of open checks.
+
+    Empty where nothing remains, or no lesson says how long it takes.
+    """
+    left = [hours(one.time) * (1 - one.passed / max(1, one.checks)) for one in lessons if one.state != "done"]
+    return in_words(sum(left)) if sum(left) else ""
 
 
 def _cells(path: Path) -> list[Cell]:
@@ -87,14 +94,6 @@ def _cells(path: Path) -> list[Cell]:
 def _text(lines: str | Sequence[str]) -> str:
     """A text of a notebook file: one string, or a list of lines."""
     return lines if isinstance(lines, str) else "".join(lines)
-
-
-def _about(cells: Sequence[Cell]) -> tuple[str, str]:
-    """The lesson's title, and the time that its title box states: for someone new to the mathematics."""
-    text = "\n".join(_text(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    titles = re.findall(r"^# (\d+\.\d+ .+)$", text, re.M)
-    time = re.search(r"^> \*\*About ([^;*]+)", text, re.M)
-    return titles[0] if titles else "", time[1] if time else ""
 
 
 def _shown(cell: Cell) -> str:
@@ -113,8 +112,10 @@ def progress_table(lessons: Sequence[Progress]) -> Table:
     """A row a lesson: what it takes, how many checks passed, state in words."""
     table = Table(title="Your progress", title_justify="left", caption_justify="left")
     done = sum(one.state == "done" for one in lessons)
+    left = remaining(lessons)
     table.caption = (
-        f"{done} of {len(lessons)} lessons done. Counted are the checks in your notebooks, as they were last saved."
+        f"{done} of {len(lessons)} lessons done.{left and f' What remains takes about {left}.'} "
+        "Counted are the checks in your notebooks, as they were last saved."
     )
     table.add_column("lesson")
     for title in ("time", "checks"):

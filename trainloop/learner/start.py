@@ -24,13 +24,14 @@ from traitlets.config import Configurable
 
 from trainloop.checks.key import VISIBLE_NAME, ExerciseKey, Key, KeyFileError
 from trainloop.learner.lab import START, LabError, Update, newer, write_whole
-from trainloop.learner.progress import Progress, of_lesson, progress
-from trainloop.syllabus import MODULES, TITLE
+from trainloop.learner.progress import Progress, of_lesson, progress, remaining
+from trainloop.syllabus import MODULES, TITLE, hours, in_words
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
 ADVICE = "Go on in yours, or copy into the newer one what you wish to keep."
+SOLVED = "0-what-you-solved.html"
 UNTOLD = "How it differs could not be told."
 HELP = """\
 ## How a lesson works
@@ -186,7 +187,10 @@ def page(lessons: Sequence[Row]) -> str:
 def _next(lessons: Sequence[Row]) -> str:
     todo = [row for row in lessons if row.progress.state not in ("done", "cannot be read")]
     if not todo:
-        return "**You have done every lesson that there is so far.**"
+        told = "**You have done every lesson that there is so far.**"
+        return (
+            f"{told} {_link('What you solved', SOLVED)} is a page to keep or to print." if _all_done(lessons) else told
+        )
     one = todo[0].progress
     # In the middle of a lesson, how long it takes from its beginning says little.
     begun = one.state == "started"
@@ -200,10 +204,16 @@ def _sum(lessons: Sequence[Row]) -> str:
     passed = sum(row.progress.passed for row in lessons)
     checks = sum(row.progress.checks for row in lessons)
     planned = sum(len(module.titles) for module in MODULES)
+    left = remaining([row.progress for row in lessons])
     return (
-        f"{done} of {_count(len(lessons), 'lesson')} done, {passed} of {_count(checks, 'check')} passed. "
-        f"The course will have {planned} lessons."
+        f"{done} of {_count(len(lessons), 'lesson')} done, {passed} of {_count(checks, 'check')} passed."
+        f"{left and f' What remains takes about {left} for someone new to the mathematics.'}"
+        f"{'' if len(lessons) >= planned else f' The course will have {planned} lessons.'}"
     )
+
+
+def _all_done(lessons: Sequence[Row]) -> bool:
+    return all(row.progress.state == "done" for row in lessons)
 
 
 def _beside(lessons: Sequence[Row]) -> Iterator[str]:
@@ -264,11 +274,31 @@ def _count(many: int, what: str) -> str:
     return f"{many} {what}{'s' if many != 1 else ''}"
 
 
+def solved_page(lessons: Sequence[Row]) -> str:
+    """What a learner solved, once all is done, as one file of HTML to keep or print: no script, nothing loaded."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # most learners are not done yet
+
+    loader = FileSystemLoader(Path(__file__).parents[1] / "templates")
+    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    left = {row.number: row.progress for row in lessons}
+    parts = [(f"Module {one.number}: {one.title}", [left.pop(n) for n in one.lessons if n in left]) for one in MODULES]
+    parts.append(("Further lessons", list(left.values())))
+    return pages.get_template("solved_page/page.html.j2").render(
+        course=TITLE,
+        parts=[(title, there) for title, there in parts if there],
+        lessons=len(lessons),
+        checks=sum(row.progress.checks for row in lessons),
+        time=in_words(sum(hours(row.progress.time) for row in lessons)),
+    )
+
+
 # ------------------------------------------------------------------------------------------------------------ the file
 
 
 def write(lessons: Sequence[Row], work: Path) -> Path:
     """Write the start page into the working copy, if it has changed. What is not ours is moved aside first.
+
+    Where all is done, the page of what was solved is written beside it.
 
     Raises:
         LabError: it cannot be written.
@@ -280,6 +310,10 @@ def write(lessons: Sequence[Row], work: Path) -> Path:
             if os.path.lexists(path) and (there is None or not _is_ours(there)):
                 path.rename(_aside(path))
             write_whole(path, text.encode())
+        if lessons and _all_done(lessons):
+            solved = solved_page(lessons)
+            if _text(work / SOLVED) != solved:
+                write_whole(work / SOLVED, solved.encode())
     except OSError as error:
         raise LabError(f"The start page {path} could not be written: {error}.") from error
     return path
