@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TITLE = "Learn the Training Loop with PyTorch"
+SCRIPTS = 20  # in the notebook of silent bugs
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,22 @@ MODULES = (
         ),
     ),
 )
+
+# What stands behind the lessons and is no part of the course: who has done all lessons is done. Such a notebook is a
+# challenge: many short exercises, each a script that runs and is wrong. `authoring.lint` has its rules.
+OPTIONAL = Module(
+    4,
+    "For Those Who Have Done Them All",
+    "Optional: see what has stayed.",
+    ("Twenty Silent Bugs",),
+)
+
+
+def is_optional(slug: str) -> bool:
+    """Whether a notebook, by its slug or number, is an optional challenge, and not one of the course's lessons."""
+    return slug.split("-")[0] in OPTIONAL.lessons
+
+
+def titles() -> dict[str, str]:
+    """The title of everything in the plan by number, the optional at the end."""
+    return {number: title for module in (*MODULES, OPTIONAL) for number, title in module.lessons.items()}

@@ -16,7 +16,18 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from trainloop.authoring.errors import LessonError
-from trainloop.authoring.lesson import BEGIN_SOLUTION, END_SOLUTION, Cell, Exercise, Lesson, Prediction, without_markers
+from trainloop.authoring.lesson import (
+    BEGIN_SOLUTION,
+    END_SOLUTION,
+    RELEASED,
+    Cell,
+    Exercise,
+    Lesson,
+    Prediction,
+    released_script,
+    without_markers,
+)
+from trainloop.authoring.released import PREPROCESSORS
 from trainloop.checks.packed import pack
 from trainloop.checks.values import Json
 from trainloop.checks.worked import Worked
@@ -145,6 +156,7 @@ def release_notebook(slug: str, source: NotebookNode) -> NotebookNode:
         config = Config()
         config.CourseDirectory.root = str(root)
         config.CourseDirectory.assignment_id = slug
+        config.GenerateAssignment.preprocessors = PREPROCESSORS
         converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
         converter.log.setLevel("ERROR")
         converter.start()
@@ -224,16 +236,29 @@ def refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:
         answer_cells = "\n".join(cell.source for cell in released.cells if cell.id in lesson.exercises)
         hints = "\n".join(exercise.hints.values())
         for line in _solution_lines(exercise):  # a demonstration may hold the same line; a stub may not
-            if line in answer_cells or line in hints:
+            if (line in answer_cells or line in hints) and not exercise.is_script:
                 told = f"a line of the solution shows in the release: {line}"
                 raise LessonError(lesson.path, exercise.cell.line, told)
+        if exercise.is_script:
+            _refuse_open_script(lesson, exercise, next(one.source for one in released.cells if one.id == exercise.name))
+
+
+def _refuse_open_script(lesson: Lesson, exercise: Exercise, released: str) -> None:
+    """Of a script to be mended, what is right may stand in another script, or lines above; a hint may not quote it."""
+    shown = released_script(exercise.cell.source)
+    if released != shown:
+        raise LessonError(lesson.path, exercise.cell.line, "what is released of this script is not what it says")
+    hints = "\n".join(exercise.hints.values())
+    for line in _solution_lines(exercise):
+        if line in hints and line not in shown:
+            raise LessonError(lesson.path, exercise.cell.line, f"a line of the solution shows in a hint: {line}")
 
 
 def _solution_lines(exercise: Exercise) -> Iterator[str]:
     """The lines of a solution that say something, each as it would stand in a cell of its own."""
     inside = False
     for line in exercise.cell.source.splitlines():
-        if END_SOLUTION in line:
+        if END_SOLUTION in line or RELEASED in line:
             inside = False
         # Short lines, such as a `return h`, could stand anywhere.
         if inside and len(line.strip()) > 24:
