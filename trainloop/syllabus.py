@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TITLE = "Learn the Training Loop with PyTorch"
-SCRIPTS = 20  # in the notebook of silent bugs
 
 
 @dataclass(frozen=True)
