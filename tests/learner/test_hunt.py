@@ -15,6 +15,7 @@ from trainloop.checks import rules
 from trainloop.checks.key import SOLUTIONS_NAME, VISIBLE_NAME, CheckKey, ExerciseKey, Key
 from trainloop.checks.values import encode
 from trainloop.checks.worked import Worked, dump
+from trainloop.course import CONFIG_NAME
 from trainloop.learner import counted, instant, lab, start
 from trainloop.learner.counted import ANSWER, FILE_NAME, Count
 from trainloop.learner.hunt import hunt, told
@@ -109,6 +110,18 @@ def test_in_a_lesson_nothing_is_counted(
     assert "a matter of lesson" not in said(capsys)
     hunt()
     assert "nothing to hunt for" in said(capsys)
+
+
+def test_nothing_is_kept_beside_the_release_that_all_get_copies_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / CONFIG_NAME).touch()
+    for place in ("release", "work"):
+        folder = tmp_path / place / "4.1-bugs"
+        folder.mkdir(parents=True)
+        session(folder, monkeypatch, KEY)
+        hint("f", 1)
+        assert (folder / FILE_NAME).exists() == (place == "work")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from trainloop.checks import values
 from trainloop.checks.key import KEY_VARIABLE, SOLUTIONS_NAME, VISIBLE_NAME, ExerciseKey, Key, KeyFileError
 from trainloop.checks.verdict import ExerciseResult, judge
 from trainloop.checks.words import is_untouched, paragraph, render, tally, wrapped
+from trainloop.course import CONFIG_NAME
 from trainloop.learner import counted, notebook, own_names
 from trainloop.syllabus import is_optional, titles
 
@@ -249,9 +250,16 @@ def beside(name: str) -> Path | None:
 
 
 def kept_in() -> Path | None:
-    """The folder beside the notebook in which a learner's own counts are kept; None where no release lies there."""
+    """The folder beside the notebook in which a learner's own counts are kept.
+
+    None where no release lies there, or where it is the course's own, which nobody works in and all get copies of.
+    """
     place = beside(VISIBLE_NAME)
-    return place.parent if place is not None else None
+    if place is None:
+        return None
+    top = place.resolve().parents[1]
+    is_own = top.name in ("release", "source") and (top.parent / CONFIG_NAME).is_file()
+    return None if is_own else place.parent
 
 
 def _folders() -> list[Path]:
