@@ -15,7 +15,6 @@ from tests.lessons import spoiled, written
 from trainloop.authoring import pace
 from trainloop.authoring.errors import LessonError
 from trainloop.authoring.lesson import (
-    AS_RELEASED,
     RELEASED,
     Lesson,
     read,
@@ -25,7 +24,8 @@ from trainloop.authoring.lesson import (
 from trainloop.authoring.lint import CHALLENGE_EXERCISES, lint
 from trainloop.authoring.released import PREPROCESSORS, ClearSolutions
 from trainloop.checks.key import Key
-from trainloop.checks.verdict import judge
+from trainloop.checks.verdict import AS_RELEASED, judge
+from trainloop.checks.words import read_back, render, tally
 from trainloop.course import Course
 from trainloop.syllabus import is_optional, titles
 
@@ -248,6 +248,8 @@ def test_who_changes_nothing_earns_nothing_and_reads_that_nothing_has_changed() 
         result = judge(exercise, {name: seen for name, seen in untouched.items() if seen is not None})
         assert result.points == 0
         assert {check.sentence for check in result.checks} == {AS_RELEASED}
+        assert (result.status, render(result), read_back(tally(result))) == ("missing", "", {})
+        assert tally(result).startswith(f"`{exercise.name}` is not mended yet: this is still what the script computes")
 
 
 def test_it_is_in_the_readme_and_told_to_students_and_authors() -> None:

@@ -33,6 +33,7 @@ from nbformat import NotebookNode
 from trainloop.authoring.answers import NAME as ANSWERS
 from trainloop.authoring.answers import Answer, Answers, read_answers
 from trainloop.authoring.errors import LessonError
+from trainloop.checks.verdict import AS_RELEASED
 
 Kind: TypeAlias = Literal[
     "markdown", "written", "demo", "drawing", "exercise", "check", "options", "hints", "predict", "proof"
@@ -51,10 +52,6 @@ ATTRIBUTES: dict[Kind, frozenset[str]] = {
 BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 # In a challenge, below the mended lines and still in the solution: as comments, what learners find in their place.
 RELEASED = "### RELEASED"
-AS_RELEASED = (
-    "This is still what the script computes as you got it: the fault is in it, and nothing that you may have changed "
-    "makes a difference to these numbers. Run the script and look at what it gives; the text says what you can see."
-)
 WORTH = 0.5  # points of a title, where its check does not say otherwise
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 

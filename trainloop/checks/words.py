@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainloop.checks.verdict import STUB, CheckResult, ExerciseResult
+from trainloop.checks.verdict import AS_RELEASED, STUB, CheckResult, ExerciseResult
 
 WIDTH = 88
 PASSED = "  ok    "
@@ -61,6 +61,8 @@ def tally(result: ExerciseResult) -> str:
         said = result.checks[0].sentence
         if said == STUB:
             return f"`{result.name}` is n{said[1:]}"
+        if said == AS_RELEASED:
+            return f"`{result.name}` is not mended yet: t{said[1:].partition(':')[0]}."
         return f"{how_many} checks of `{result.name}` passed: {said}"
     return f"{how_many} checks of `{result.name}` passed{told}."
 
