@@ -10,6 +10,22 @@ c = get_config()  # noqa: F821  (traitlets hands it in)
 c.CourseDirectory.course_id = "training-loop"
 c.CourseDirectory.db_url = f"sqlite:///{Path(__file__).resolve().parent / 'gradebook.db'}?timeout=120"
 
+# The scripts of the optional notebook are released as they are to be mended; all else is cleared as ever.
+c.GenerateAssignment.preprocessors = [
+    "nbgrader.preprocessors.IncludeHeaderFooter",
+    "nbgrader.preprocessors.InstantiateTests",
+    "nbgrader.preprocessors.LockCells",
+    "trainloop.authoring.released.ClearSolutions",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.CheckCellMetadata",
+    "nbgrader.preprocessors.ComputeChecksums",
+    "nbgrader.preprocessors.SaveCells",
+    "nbgrader.preprocessors.ClearHiddenTests",
+    "nbgrader.preprocessors.ClearMarkScheme",
+    "nbgrader.preprocessors.ComputeChecksums",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
 # Reads a submission, whatever it is; rebuilds the notebook; runs it; judges it outside of the student's process.
 c.Autograde.exporter_class = "trainloop.grading.record.SubmissionExporter"
 c.Autograde.sanitize_preprocessors = []

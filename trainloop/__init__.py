@@ -2,9 +2,10 @@
 
 A lesson imports from here: `check`, the instant answer to an exercise; `hint`, for those who are stuck; `solution`,
 the worked answer beside one's own; `predict`, a small question; `disagree`, for those who were told what is not true;
-`placement`, to find the lessons that are worth one's time; `show`, which puts a figure into the notebook together
-with its description in words; `animate` and `explore`, for figures that move; `watch`, for what checks need beyond
-calls; and, in hidden checks, `given`. The rest stands in rooms, each importing only from those above it:
+`placement`, to find the lessons that are worth one's time; `hunt`, how far one is in the optional notebook; `show`,
+which puts a figure into the notebook together with its description in words; `animate` and `explore`, for figures that
+move; `watch`, for what checks need beyond calls; and, in hidden checks, `given`. The rest stands in rooms, each
+importing only from those above it:
 
     checks      what a check is: what was observed, what is right, and the sentence that says what is not
     sandbox     other people's code, run in a process that can harm nobody
@@ -27,6 +28,7 @@ from trainloop import moved
 
 if TYPE_CHECKING:
     from trainloop.learner.disagreements import disagree
+    from trainloop.learner.hunt import hunt
     from trainloop.learner.instant import check, given, hint
     from trainloop.learner.motion import animate, explore
     from trainloop.learner.placement import placement
@@ -34,7 +36,19 @@ if TYPE_CHECKING:
     from trainloop.learner.worked import solution
     from trainloop.plots import show
 
-__all__ = ["animate", "check", "disagree", "explore", "given", "hint", "placement", "predict", "show", "solution"]
+__all__ = [
+    "animate",
+    "check",
+    "disagree",
+    "explore",
+    "given",
+    "hint",
+    "hunt",
+    "placement",
+    "predict",
+    "show",
+    "solution",
+]
 _STATIONS = {
     "show": "plots",
     "animate": "learner.motion",
@@ -43,6 +57,7 @@ _STATIONS = {
     "disagree": "learner.disagreements",
     "given": "learner.instant",
     "hint": "learner.instant",
+    "hunt": "learner.hunt",
     "placement": "learner.placement",
     "predict": "learner.predictions",
     "solution": "learner.worked",

@@ -73,6 +73,25 @@ MODULES = (
     ),
 )
 
+# What stands behind the lessons and is no part of the course: who has done all lessons is done. Such a notebook is a
+# challenge: many short exercises, each a script that runs and is wrong. `authoring.lint` has its rules.
+OPTIONAL = Module(
+    4,
+    "For Those Who Have Done Them All",
+    "Optional: see what has stayed.",
+    ("Twenty Silent Bugs",),
+)
+
+
+def is_optional(slug: str) -> bool:
+    """Whether a notebook, by its slug or number, is an optional challenge, and not one of the course's lessons."""
+    return slug.split("-")[0] in OPTIONAL.lessons
+
+
+def titles() -> dict[str, str]:
+    """The title of everything in the plan by number, the optional at the end."""
+    return {number: title for module in (*MODULES, OPTIONAL) for number, title in module.lessons.items()}
+
 
 def about(text: str) -> tuple[str, str]:
     """What a lesson's text says of itself: its title with the number, and the time for someone new to the mathematics.

@@ -16,7 +16,17 @@ from typing import Any, TypeVar
 from trainloop.authoring.answers import Answer
 from trainloop.authoring.errors import LessonError
 from trainloop.authoring.generic_edits import Edit, edits, hollow, idle
-from trainloop.authoring.lesson import BEGIN_SOLUTION, END_SOLUTION, Cell, Check, Exercise, Lesson, visible_part
+from trainloop.authoring.lesson import (
+    BEGIN_SOLUTION,
+    END_SOLUTION,
+    RELEASED,
+    Cell,
+    Check,
+    Exercise,
+    Lesson,
+    released_script,
+    visible_part,
+)
 from trainloop.authoring.notebooks import sealed
 from trainloop.authoring.parts import parts_of
 from trainloop.authoring.readers import read_readers, refuse
@@ -433,6 +443,8 @@ def _first_failure(result: ExerciseResult) -> str:
 
 def _stub(source: str) -> str:
     """The released form of an exercise cell, as nbgrader will make it."""
+    if RELEASED in source:
+        return released_script(source)
     lines, inside = [], False
     for line in source.splitlines():
         if BEGIN_SOLUTION in line:

@@ -33,6 +33,7 @@ from nbformat import NotebookNode
 from trainloop.authoring.answers import NAME as ANSWERS
 from trainloop.authoring.answers import Answer, Answers, read_answers
 from trainloop.authoring.errors import LessonError
+from trainloop.checks.verdict import AS_RELEASED
 
 Kind: TypeAlias = Literal[
     "markdown", "written", "demo", "drawing", "exercise", "check", "options", "hints", "predict", "proof"
@@ -49,6 +50,8 @@ ATTRIBUTES: dict[Kind, frozenset[str]] = {
     "proof": frozenset(),
 }
 BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
+# In a challenge, below the mended lines and still in the solution: as comments, what learners find in their place.
+RELEASED = "### RELEASED"
 WORTH = 0.5  # points of a title, where its check does not say otherwise
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
@@ -108,6 +111,11 @@ class Exercise:
     def is_question(self) -> bool:
         """Whether the answer is a value, and not code: nothing is defined with `def` or `class`."""
         return not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.parse(self.cell.source).body)
+
+    @property
+    def is_script(self) -> bool:
+        """Whether learners get a script that runs and is wrong, to be mended, in place of a stub."""
+        return RELEASED in self.cell.source
 
     @property
     def visible_titles(self) -> frozenset[str]:
@@ -277,7 +285,11 @@ def _exercise(
         cell=cell,
         check=check,
         checks=read_checks(lesson.path, check),
-        mistakes=(*answers.mistakes, *_wrong_letters(lesson.path, cell, options, explained)),
+        mistakes=(
+            *([_unmended(lesson.path, cell)] if RELEASED in cell.source else []),
+            *answers.mistakes,
+            *_wrong_letters(lesson.path, cell, options, explained),
+        ),
         alternatives=answers.alternatives,
         judges=answers.judges,
         base=answers.base,
@@ -377,9 +389,48 @@ def read_hints(path: Path, cell: Cell) -> dict[str, str]:
 
 
 def without_markers(source: str) -> str:
-    """Code without the lines that mark solution and hidden tests."""
+    """Code without the lines that mark solution and hidden tests, and without what is released in their place."""
     markers = (BEGIN_SOLUTION, END_SOLUTION, BEGIN_HIDDEN, END_HIDDEN)
-    return "\n".join(line for line in source.splitlines() if not any(marker in line for marker in markers))
+    lines, released = [], False
+    for line in source.splitlines():
+        released = (released or RELEASED in line) and END_SOLUTION not in line
+        if not released and not any(marker in line for marker in markers):
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def released_script(source: str) -> str:
+    """The script that learners get of an exercise cell of a challenge: each solution replaced by what is released.
+
+    Raises:
+        ValueError: below the marker stands something else than comments.
+    """
+    lines, inside, released = [], False, False
+    for line in source.splitlines():
+        if END_SOLUTION in line:
+            inside = released = False
+        elif BEGIN_SOLUTION in line:
+            inside = True
+        elif RELEASED in line:
+            released = True
+        elif not inside:
+            lines.append(line)
+        elif released:
+            comment = re.fullmatch(r"(\s*)# (.*)", line)
+            if comment is None:
+                raise ValueError(f"below {RELEASED} stand comments only, not: {line.strip()}")
+            lines.append(comment[1] + comment[2])
+    return "\n".join(lines)
+
+
+def _unmended(path: Path, cell: Cell) -> Answer:
+    """The script as released: a mistake like others, so that whoever changes nothing reads that nothing has changed."""
+    try:
+        answer = Answer("mistake", AS_RELEASED, released_script(cell.source), path, cell.line)
+        answer.tree()
+    except ValueError as error:
+        raise LessonError(path, cell.line, str(error)) from None
+    return answer
 
 
 def visible_part(source: str) -> str:

@@ -22,6 +22,7 @@ from trainloop.authoring.lesson import (
     BEGIN_SOLUTION,
     END_HIDDEN,
     END_SOLUTION,
+    RELEASED,
     Cell,
     Exercise,
     Lesson,
@@ -29,6 +30,7 @@ from trainloop.authoring.lesson import (
     visible_part,
 )
 from trainloop.sandbox import needs
+from trainloop.syllabus import is_optional, titles
 
 SECTIONS = (
     "Introduction",
@@ -41,6 +43,10 @@ SECTIONS = (
     "Key takeaways",
 )
 WORDS = (1500, 5000)
+# Of an optional challenge, see `trainloop.syllabus`: many scripts that run and are wrong, and no lesson around them.
+CHALLENGE_SECTIONS = ("Introduction", "Exercises", "Summary")
+CHALLENGE_EXERCISES = (10, 24)
+CHALLENGE_MISTAKES, CHALLENGE_ALTERNATIVES = 3, 1  # the script as released is the first of the mistakes
 LINES_RULE, LINES_NEVER, LONG_SHARE = 15, 40, 0.25
 MISTAKES, ALTERNATIVES, HINTS = 4, 3, 3
 HINT_CHARS = 70  # of a hint's title: the list of them should read at a glance
@@ -56,6 +62,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # Headings, the title box, what an exercise asks for, code and formulas.
 UNMEASURED = re.compile(r"^(?:#|> \*\*About|Difficulty ).*|^```[\s\S]*?^```|^\$\$[\s\S]*?\$\$", re.M)
 OFFERED = re.compile(r"^- \*{0,2}([A-Z])\b", re.M)  # an option, as a list item
+LESSON_NAMED = re.compile(r"\b[Ll]esson (\d\.\d)")
 _markdown = MarkdownIt("commonmark").enable("table")
 
 
@@ -83,21 +90,31 @@ def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
     yield from _claims(lesson)
     yield from _quotes(lesson)
     yield from _notation(lesson)
-    count = len(lesson.exercises) + len(lesson.written)
-    has_questions = any(exercise.is_question for exercise in lesson.exercises.values())
-    if not 1 <= count <= 4 + has_questions or not lesson.exercises:
-        told = "a lesson has one to four exercises, or five with one of questions, and one at least with a check"
-        yield 1, f"{told}; this one has {count}"
+    yield from _number_of_exercises(lesson)
     yield from _written(lesson)
     yield from _predictions(lesson)
     for cell in lesson.cells:
         if cell.kind == "drawing" and not cell.exercise.strip():
             yield cell.line, 'what does it draw? Write it in a few words: drawing="the boundary"'
     yield from _borrowed(lesson)
-    yield from _unanswered(lesson)
+    if not is_optional(lesson.slug):  # what a challenge asks for is there from the beginning, and is to be run
+        yield from _unanswered(lesson)
     yield from _proved(lesson)
     for exercise in lesson.exercises.values():
         yield from _exercise(lesson, exercise)
+
+
+def _number_of_exercises(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    count = len(lesson.exercises) + len(lesson.written)
+    if is_optional(lesson.slug):
+        low, high = CHALLENGE_EXERCISES
+        if not low <= count <= high:
+            yield 1, f"a challenge has {low} to {high} exercises; this one has {count}"
+        return
+    has_questions = any(exercise.is_question for exercise in lesson.exercises.values())
+    if not 1 <= count <= 4 + has_questions or not lesson.exercises:
+        told = "a lesson has one to four exercises, or five with one of questions, and one at least with a check"
+        yield 1, f"{told}; this one has {count}"
 
 
 def _blanks(path: Path) -> Iterator[LessonError]:
@@ -112,8 +129,8 @@ def _stray_markers(cell: Cell) -> Iterator[tuple[int, str]]:
     """nbgrader's markers in cells where nothing would be cut out of the release."""
     own = {"exercise": (BEGIN_SOLUTION, END_SOLUTION), "check": (BEGIN_HIDDEN, END_HIDDEN)}.get(cell.kind, ())
     for number, text in enumerate(cell.source.splitlines()):
-        for marker in (BEGIN_SOLUTION, END_SOLUTION, BEGIN_HIDDEN, END_HIDDEN):
-            if marker in text and marker not in own:
+        for marker in (BEGIN_SOLUTION, END_SOLUTION, BEGIN_HIDDEN, END_HIDDEN, RELEASED):
+            if marker in text and marker not in (*own, *([RELEASED] if cell.kind == "exercise" else [])):
                 yield cell.line + number, f'"{marker}" has no place in a {cell.kind} cell'
 
 
@@ -176,7 +193,7 @@ def _sections(lesson: Lesson) -> Iterator[tuple[int, str]]:
     ]
     names = [text for text, _ in headings]
     position = -1
-    for section in SECTIONS:
+    for section in CHALLENGE_SECTIONS if is_optional(lesson.slug) else SECTIONS:
         places = [index for index, name in enumerate(names) if name == section or name.startswith(section + ":")]
         if not places:
             yield 1, f'the section "## {section}" is missing'
@@ -246,15 +263,38 @@ def _exercise(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
         if not exercise.mistakes:
             yield cell.line, f'question "{name}" has no mistakes; each wrong option is one'
         return
+    yield from _script(lesson, exercise)
     mistakes, alternatives = len(exercise.mistakes), len(exercise.alternatives)
-    if mistakes < MISTAKES:
-        yield cell.line, f'exercise "{name}" has {mistakes} named mistakes; at least {MISTAKES} are needed'
-    if alternatives < ALTERNATIVES:
-        yield cell.line, f'exercise "{name}" has {alternatives} alternatives; at least {ALTERNATIVES} are needed'
+    challenge = is_optional(lesson.slug)
+    asked = (CHALLENGE_MISTAKES, CHALLENGE_ALTERNATIVES) if challenge else (MISTAKES, ALTERNATIVES)
+    if mistakes < asked[0]:
+        yield cell.line, f'exercise "{name}" has {mistakes} named mistakes; at least {asked[0]} are needed'
+    if alternatives < asked[1]:
+        yield cell.line, f'exercise "{name}" has {alternatives} alternatives; at least {asked[1]} are needed'
     if len(exercise.hints) < HINTS:
         yield cell.line, f'exercise "{name}" has {len(exercise.hints)} hints; at least {HINTS} are needed'
     if not pace.STATED.search(_introduction(lesson, cell)):
         yield cell.line, f'exercise "{name}" does not state: Difficulty D of 5, importance I of 5, about M minutes.'
+
+
+def _script(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
+    """An exercise of a challenge is a script that is released, and the last of its hints names one lesson; no other is.
+
+    In each solution there is one place for what is released.
+    """
+    cell, name = exercise.cell, exercise.name
+    if not is_optional(lesson.slug):
+        if exercise.is_script:
+            yield cell.line, f'"{RELEASED}" is for challenges; of a lesson\'s exercise, a stub is released'
+        return
+    if cell.source.count(RELEASED) != cell.source.count(BEGIN_SOLUTION):
+        yield cell.line, f'exercise "{name}" needs "{RELEASED}" in each solution, above what learners find in its place'
+    *early, last = list(exercise.hints.values()) or [""]
+    named = re.findall(LESSON_NAMED, last)
+    if len(named) != 1 or named[0] not in titles() or is_optional(named[0]):
+        yield cell.line, f'the last hint of "{name}" names the lesson that it comes from, as in: lesson 2.1'
+    if any(re.search(LESSON_NAMED, hint) for hint in early):
+        yield cell.line, f'a hint of "{name}" names a lesson, and only the last one may'
 
 
 def _twins(exercise: Exercise) -> Iterator[tuple[int, str]]:

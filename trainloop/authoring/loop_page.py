@@ -17,6 +17,7 @@ from pathlib import Path
 
 from trainloop.authoring.errors import LessonError
 from trainloop.authoring.lesson import Lesson
+from trainloop.syllabus import is_optional
 
 PAGE = Path("docs", "the-loop.md")
 
@@ -130,11 +131,12 @@ WITHOUT: Mapping[str, str] = {
 
 
 def page(lessons: Sequence[Lesson]) -> str:
-    """The page, made from the texts of all lessons, in their order.
+    """The page, made from the texts of all lessons, in their order. What is optional has no loop to teach.
 
     Raises:
         LessonError: a lesson stands in neither table, or has no such loop.
     """
+    lessons = [lesson for lesson in lessons if not is_optional(lesson.slug)]
     parts, before = [HEAD], list[str]()
     for lesson in lessons:
         if number(lesson) in WITHOUT:

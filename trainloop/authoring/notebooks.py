@@ -16,12 +16,23 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from trainloop.authoring.errors import LessonError
-from trainloop.authoring.lesson import BEGIN_SOLUTION, END_SOLUTION, Cell, Exercise, Lesson, Prediction, without_markers
+from trainloop.authoring.lesson import (
+    BEGIN_SOLUTION,
+    END_SOLUTION,
+    RELEASED,
+    Cell,
+    Exercise,
+    Lesson,
+    Prediction,
+    released_script,
+    without_markers,
+)
+from trainloop.authoring.released import PREPROCESSORS
 from trainloop.checks.packed import pack
 from trainloop.checks.values import Json
 from trainloop.checks.worked import Worked
 from trainloop.course import scripts_on_path, texts_in
-from trainloop.syllabus import about
+from trainloop.syllabus import about, is_optional
 
 SCHEMA_VERSION = 3  # of nbgrader's cell metadata
 GOES_ON = "raises-exception"  # Jupyter's tag for a cell whose error does not stop those after it
@@ -30,6 +41,7 @@ LAST = (
     "**This was the last lesson.** The start page, `0-start-here.md`, says where checks are still open. "
     "When all have passed, it leads to a page of what you solved."
 )
+LAST_OF_ALL = "**This was the last notebook.** The start page, `0-start-here.md`, says where checks are still open."
 LANGUAGE = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -68,10 +80,12 @@ def _what_comes_next(lesson: Lesson) -> str:
     texts = texts_in(lesson.path.parents[1])
     after = texts[texts.index(lesson.path) + 1 :] if lesson.path in texts else []
     if not after:
-        return LAST
+        return LAST_OF_ALL if is_optional(lesson.slug) else LAST
     slug = after[0].parent.name
     title, time = about(after[0].read_text(encoding="utf-8"))
     link = f"[{title or slug}](../{slug}/{slug}.ipynb)"
+    if is_optional(slug):
+        return f"{LAST}\n\nIf you like, there is one more: {link}{time and f', about {time}'}. It is optional."
     return f"**Next:** {link}{time and f', about {time}'}. If it is not there, your class has not come to it yet."
 
 
@@ -163,6 +177,7 @@ def release_notebook(slug: str, source: NotebookNode) -> NotebookNode:
         config = Config()
         config.CourseDirectory.root = str(root)
         config.CourseDirectory.assignment_id = slug
+        config.GenerateAssignment.preprocessors = PREPROCESSORS
         converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
         converter.log.setLevel("ERROR")
         converter.start()
@@ -242,16 +257,29 @@ def refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:
         answer_cells = "\n".join(cell.source for cell in released.cells if cell.id in lesson.exercises)
         hints = "\n".join(exercise.hints.values())
         for line in _solution_lines(exercise):  # a demonstration may hold the same line; a stub may not
-            if line in answer_cells or line in hints:
+            if (line in answer_cells or line in hints) and not exercise.is_script:
                 told = f"a line of the solution shows in the release: {line}"
                 raise LessonError(lesson.path, exercise.cell.line, told)
+        if exercise.is_script:
+            _refuse_open_script(lesson, exercise, next(one.source for one in released.cells if one.id == exercise.name))
+
+
+def _refuse_open_script(lesson: Lesson, exercise: Exercise, released: str) -> None:
+    """Of a script to be mended, what is right may stand in another script, or lines above; a hint may not quote it."""
+    shown = released_script(exercise.cell.source)
+    if released != shown:
+        raise LessonError(lesson.path, exercise.cell.line, "what is released of this script is not what it says")
+    hints = "\n".join(exercise.hints.values())
+    for line in _solution_lines(exercise):
+        if line in hints and line not in shown:
+            raise LessonError(lesson.path, exercise.cell.line, f"a line of the solution shows in a hint: {line}")
 
 
 def _solution_lines(exercise: Exercise) -> Iterator[str]:
     """The lines of a solution that say something, each as it would stand in a cell of its own."""
     inside = False
     for line in exercise.cell.source.splitlines():
-        if END_SOLUTION in line:
+        if END_SOLUTION in line or RELEASED in line:
             inside = False
         # Short lines, such as a `return h`, could stand anywhere.
         if inside and len(line.strip()) > 24:

@@ -43,6 +43,11 @@ ELSEWHERE = "Right for the numbers you see, wrong for others: what in your code 
 EDITED = "What you get is what comes out if {}."
 AS_ABOVE = "Wrong here, too: what the checks that you can see say of it comes first."
 STUB = "Not started yet: `raise NotImplementedError()` is still there, here or in an exercise that this one uses."
+# Of a script that is to be mended: the sentence of a mistake, and still no mistake of the learner's.
+AS_RELEASED = (
+    "This is still what the script computes as you got it: the fault is in it, and nothing that you may have changed "
+    "makes a difference to these numbers. Run the script and look at what it gives; the text says what you can see."
+)
 
 Observations: TypeAlias = Mapping[str, Observation]
 
@@ -182,6 +187,8 @@ def _judge_check(
     if mistake is None:
         told = evidence.relation(check) or (EDITED.format(evidence.edit.what) if evidence.edit else "")
         return _result(check, "wrong", *((told, [fact, *detail]) if told else (fact, detail)))
+    if key.sentences[mistake] == AS_RELEASED:
+        return _result(check, "missing", AS_RELEASED, mistake=mistake)
     facts = [] if rules.is_option(check.rule) else [fact, *detail]
     return _result(check, "wrong", key.sentences[mistake], facts, mistake)
 

@@ -53,7 +53,7 @@ def render(result: ExerciseResult) -> str:
 
 def tally(result: ExerciseResult) -> str:
     """One exercise in a line: how many of its checks passed, or that it was not begun."""
-    from trainloop.checks.verdict import STUB
+    from trainloop.checks.verdict import AS_RELEASED, STUB
 
     checks = [one for one in result.checks if not one.rule]
     passed = sum(one.status == "ok" for one in checks)
@@ -65,6 +65,8 @@ def tally(result: ExerciseResult) -> str:
         said = result.checks[0].sentence
         if said == STUB:
             return f"`{result.name}` is n{said[1:]}"
+        if said == AS_RELEASED:
+            return f"`{result.name}` is not mended yet: t{said[1:].partition(':')[0]}."
         return f"{how_many} checks of `{result.name}` passed: {said}"
     return f"{how_many} checks of `{result.name}` passed{told}."
 

@@ -21,7 +21,9 @@ from trainloop.checks import values
 from trainloop.checks.key import KEY_VARIABLE, SOLUTIONS_NAME, VISIBLE_NAME, ExerciseKey, Key, KeyFileError
 from trainloop.checks.verdict import ExerciseResult, judge
 from trainloop.checks.words import is_untouched, paragraph, render, tally, wrapped
-from trainloop.learner import notebook, own_names
+from trainloop.course import CONFIG_NAME
+from trainloop.learner import counted, notebook, own_names
+from trainloop.syllabus import is_optional, titles
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +62,8 @@ def check(
         ChecksFailed: at least one check failed. All have been made and printed by then.
     """
     try:
-        key = load_key().exercises.get(exercise)
+        whole = load_key()
+        key = whole.exercises.get(exercise)
     except KeyFileError as error:
         raise ChecksFailed(str(error)) from None
     if key is None:
@@ -74,6 +77,10 @@ def check(
     result = judge(key, {known[title]: _observe(title, call) for title, call in made.items() if title in known})
     _session.note(result)
     _tell(key, result, own_names.advice(key.defines, cell.f_globals))
+    if is_optional(whole.lesson):  # only where all checks have passed
+        counted.mended(kept_in(), exercise)
+        if number := counted.lesson_of(key):
+            print(f"What was wrong here is a matter of lesson {number}, {titles()[number]}.")
 
 
 def _part(key: ExerciseKey, hidden: bool) -> ExerciseKey:
@@ -151,6 +158,8 @@ def _hint(key: Key, exercise: object, number: int | None) -> str:
         return "\n".join([f'Which of these would you say? hint("{name}", 1) shows the first.', *titles])
     if not isinstance(number, int) or not 1 <= number <= len(hints):
         return f"`{name}` has hints 1 to {len(hints)}."
+    if is_optional(key.lesson):
+        counted.read_hint(kept_in(), name, number)
     title, text = hints[number - 1]
     return "\n".join([title, *wrapped(text)])
 
@@ -238,6 +247,19 @@ def _key_path() -> Path:
 def beside(name: str) -> Path | None:
     """A file of the lesson beside the notebook, if it is there."""
     return next((place for folder in _folders() if (place := folder / name).exists()), None)
+
+
+def kept_in() -> Path | None:
+    """The folder beside the notebook in which a learner's own counts are kept.
+
+    None where no release lies there, or where it is the course's own, which nobody works in and all get copies of.
+    """
+    place = beside(VISIBLE_NAME)
+    if place is None:
+        return None
+    top = place.resolve().parents[1]
+    is_own = top.name in ("release", "source") and (top.parent / CONFIG_NAME).is_file()
+    return None if is_own else place.parent
 
 
 def _folders() -> list[Path]:

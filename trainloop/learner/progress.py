@@ -18,7 +18,7 @@ from rich.table import Table
 from trainloop.checks.outline import VISIBLE_NAME, outline
 from trainloop.checks.words import Told, read_back
 from trainloop.learner.lab import lessons
-from trainloop.syllabus import about, hours, in_words
+from trainloop.syllabus import about, hours, in_words, is_optional
 
 Cell: TypeAlias = dict[str, Any]  # as it lies in a notebook file
 State: TypeAlias = Literal["not opened", "not started", "started", "done", "cannot be read"]
@@ -111,10 +111,11 @@ def _answers(cells: Sequence[Cell]) -> dict[str, str]:
 def progress_table(lessons: Sequence[Progress]) -> Table:
     """A row a lesson: what it takes, how many checks passed, state in words."""
     table = Table(title="Your progress", title_justify="left", caption_justify="left")
-    done = sum(one.state == "done" for one in lessons)
-    left = remaining(lessons)
+    counted = [one for one in lessons if not is_optional(one.slug)]
+    done = sum(one.state == "done" for one in counted)
+    left = remaining(counted)
     table.caption = (
-        f"{done} of {len(lessons)} lessons done.{left and f' What remains takes about {left}.'} "
+        f"{done} of {len(counted)} lessons done.{left and f' What remains takes about {left}.'} "
         "Counted are the checks in your notebooks, as they were last saved."
     )
     table.add_column("lesson")
@@ -124,5 +125,6 @@ def progress_table(lessons: Sequence[Progress]) -> Table:
     for one in lessons:
         style = {"done": "green", "started": "yellow", "cannot be read": "red"}.get(one.state, "")
         state = f"[{style}]{one.state}" if style else one.state
-        table.add_row(one.title, one.time, f"{one.passed} of {one.checks}", state)
+        optional = " (optional)" if is_optional(one.slug) else ""
+        table.add_row(one.title + optional, one.time, f"{one.passed} of {one.checks}", state)
     return table

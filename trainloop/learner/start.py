@@ -25,7 +25,7 @@ from traitlets.config import Configurable
 from trainloop.checks.key import VISIBLE_NAME, ExerciseKey, Key, KeyFileError
 from trainloop.learner.lab import START, LabError, Update, newer, write_whole
 from trainloop.learner.progress import Progress, of_lesson, progress, remaining
-from trainloop.syllabus import MODULES, TITLE, hours, in_words
+from trainloop.syllabus import MODULES, OPTIONAL, TITLE, hours, in_words, is_optional
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -179,18 +179,22 @@ def page(lessons: Sequence[Row]) -> str:
     for module in MODULES:
         parts += [f"## Module {module.number}: {module.title}", module.goal]
         parts.append(_table(_line(left.pop(name, None), f"{name} {title}") for name, title in module.lessons.items()))
+    beyond = [left.pop(name) for name in OPTIONAL.lessons if name in left]
+    if beyond:
+        parts += [f"## {OPTIONAL.title}", OPTIONAL.goal, _table(_line(row, "") for row in beyond)]
     if left:
         parts += ["## Further lessons", _table(_line(row, "") for row in left.values())]
     return _signed("\n\n".join([*parts, HELP]))
 
 
 def _next(lessons: Sequence[Row]) -> str:
+    lessons, beyond = _apart(lessons)
     todo = [row for row in lessons if row.progress.state not in ("done", "cannot be read")]
     if not todo:
-        told = "**You have done every lesson that there is so far.**"
-        return (
-            f"{told} {_link('What you solved', SOLVED)} is a page to keep or to print." if _all_done(lessons) else told
-        )
+        solved = f"{_link('What you solved', SOLVED)} is a page to keep or to print." if _all_done(lessons) else ""
+        offered = [row.progress for row in beyond if row.progress.state not in ("done", "cannot be read")]
+        more = [f"If you like: {_link(one.title, _notebook(one))} (about {one.time})." for one in offered]
+        return " ".join(filter(None, ["**You have done every lesson that there is so far.**", solved, *more]))
     one = todo[0].progress
     # In the middle of a lesson, how long it takes from its beginning says little.
     begun = one.state == "started"
@@ -199,7 +203,14 @@ def _next(lessons: Sequence[Row]) -> str:
     return f"**{words} {_link(one.title, _notebook(one))}** ({how_far})"
 
 
+def _apart(lessons: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The lessons of the course, and what is optional: nobody is unfinished who leaves that."""
+    beyond = [row for row in lessons if is_optional(row.number)]
+    return [row for row in lessons if row not in beyond], beyond
+
+
 def _sum(lessons: Sequence[Row]) -> str:
+    lessons, _ = _apart(lessons)
     done = sum(row.progress.state == "done" for row in lessons)
     passed = sum(row.progress.passed for row in lessons)
     checks = sum(row.progress.checks for row in lessons)
@@ -213,7 +224,8 @@ def _sum(lessons: Sequence[Row]) -> str:
 
 
 def _all_done(lessons: Sequence[Row]) -> bool:
-    return all(row.progress.state == "done" for row in lessons)
+    lessons, _ = _apart(lessons)
+    return bool(lessons) and all(row.progress.state == "done" for row in lessons)
 
 
 def _beside(lessons: Sequence[Row]) -> Iterator[str]:
@@ -310,7 +322,7 @@ def write(lessons: Sequence[Row], work: Path) -> Path:
             if os.path.lexists(path) and (there is None or not _is_ours(there)):
                 path.rename(_aside(path))
             write_whole(path, text.encode())
-        if lessons and _all_done(lessons):
+        if _all_done(lessons):
             solved = solved_page(lessons)
             if _text(work / SOLVED) != solved:
                 write_whole(work / SOLVED, solved.encode())

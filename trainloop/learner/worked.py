@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from trainloop.checks.key import SOLUTIONS_NAME, KeyFileError
 from trainloop.checks.words import paragraph
 from trainloop.checks.worked import Worked, load
-from trainloop.learner import notebook
-from trainloop.learner.instant import beside, has_passed, load_key, named
+from trainloop.learner import counted, notebook
+from trainloop.learner.instant import beside, has_passed, kept_in, load_key, named
+from trainloop.syllabus import is_optional
 
 WIDE = 118  # columns that JupyterLab shows beside each other on a small screen
 GAP = "   |   "
@@ -46,6 +47,8 @@ def _solution(exercise: object, sure: bool) -> str:
             f"Not all checks of `{name}` have passed since this notebook was opened or its kernel restarted. Run the "
             f'check first; or, if you want to see the answer now: solution("{name}", sure=True)'
         )
+    if is_optional(key.lesson):
+        counted.read_hint(kept_in(), name, counted.ANSWER)
     return "\n".join(_shown(answers[name], notebook.own_text(key.exercises[name].defines)))
 
 

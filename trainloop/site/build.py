@@ -27,7 +27,7 @@ from trainloop.site.demonstrations import Shown, shown
 from trainloop.site.errors import SiteError
 from trainloop.site.lesson_page import FIGURES, NOTEBOOKS, Page, page
 from trainloop.site.signs import Sign, table
-from trainloop.syllabus import TITLE
+from trainloop.syllabus import TITLE, is_optional
 
 FOLDER = "site"
 KEPT = Path(".trainloop", "site")  # in the course: what the next build need not make anew
@@ -73,7 +73,8 @@ def build(
         book.browser()
     edition = "open" if solutions else "without-solutions"
     _make_room(out, edition)
-    lessons = [read(course.text(slug)) for slug in slugs]
+    # What is optional is to be run and mended: without a kernel there is nothing to read.
+    lessons = [read(course.text(slug)) for slug in slugs if not is_optional(slug)]
     signs = table((course.root / "docs" / "notation.md").read_text(encoding="utf-8"))
 
     def made(lesson: Lesson) -> Page:
