@@ -68,6 +68,18 @@ def test_what_is_forbidden_is_refused_in_every_way_to_call_it(call: Activation, 
         watch.without("relu", "sigmoid", "tanh", "numpy", run=lambda: call(X))
 
 
+@pytest.mark.parametrize("over", [list, iter])
+def test_a_function_that_torch_wrote_in_python_is_refused_too(over: Callable[[list[nn.Parameter]], object]) -> None:
+    parameter = nn.Parameter(X.clone())
+    parameter.grad = torch.tensor([3.0, 4.0])
+    clip = nn.utils.clip_grad_norm_  # as a learner's import keeps it
+    with pytest.raises(RuleBroken, match="`clip_grad_norm_`"):
+        watch.without("clip_grad_norm_", run=lambda: clip(over([parameter]), 1.0))
+    with pytest.raises(RuleBroken, match="`get_total_norm`"):
+        watch.without("get_total_norm", run=lambda: nn.utils.get_total_norm([parameter.grad]))
+    assert clip(over([parameter]), 1.0).item() == 5.0  # and afterwards it works as before
+
+
 def test_an_operation_has_the_name_that_learners_know() -> None:
     with pytest.raises(RuleBroken, match="`log_sigmoid`"):
         watch.without("log_sigmoid", run=lambda: functional.logsigmoid(X))

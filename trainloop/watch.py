@@ -51,10 +51,11 @@ def without(*names: str, run: Run) -> None:
     """Run, and refuse operations of torch by name, in whatever way they are called, and ways out of torch.
 
     Args:
-        names: such as "relu" (also `F.relu`, `nn.ReLU`, `x.relu_()`), or "numpy" for handing a tensor to NumPy.
+        names: such as "relu" (also `F.relu`, `nn.ReLU`, `x.relu_()`), a function of `torch.nn.utils` such as
+            "clip_grad_norm_", or "numpy" for handing a tensor to NumPy.
         run: calls the learner's function.
     """
-    with _Ways(names), _Operations(names):
+    with _composed(names), _Ways(names), _Operations(names):
         run()
 
 
@@ -209,6 +210,34 @@ class _Ways(TorchFunctionMode):
         if name.strip("_") in self._names:
             raise RuleBroken(f"PyTorch's own `{name.strip('_')}` is used; this exercise wants yours.")
         return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def _composed(names: tuple[str, ...]) -> Iterator[None]:
+    """Refuses functions of `torch.nn.utils`: they are written in Python, and no mode sees their names.
+
+    Their code is exchanged, and not the name that leads to them: a learner may have imported them beforehand.
+    """
+    functions = {
+        name: inspect.unwrap(found) for name in names if inspect.isfunction(found := getattr(nn.utils, name, None))
+    }
+    codes = {name: function.__code__ for name, function in functions.items()}
+    try:
+        for name, function in functions.items():
+            function.__code__ = _refusal.__code__.replace(co_name=name)
+        yield
+    finally:
+        for name, function in functions.items():
+            function.__code__ = codes[name]
+
+
+def _refusal(*_: object, **__: object) -> None:
+    """The code of a refused function. It runs among the names of another module, so it imports what it needs."""
+    import sys
+
+    from trainloop.watch import RuleBroken
+
+    raise RuleBroken(f"PyTorch's own `{sys._getframe().f_code.co_name}` is used; this exercise wants yours.")
 
 
 def _instructions(run: Run) -> int:
