@@ -626,12 +626,14 @@ def progress(
 ) -> None:
     """Show which lessons you have done, with scores, as your notebooks were last saved. Nothing is run."""
     with _plain_errors():
-        from trainloop.course import Course
+        from trainloop.course import Course, CourseError
         from trainloop.learner.lab import FOLDER
         from trainloop.learner.progress import progress as read_progress
         from trainloop.learner.progress import progress_table
 
         course = Course.find()
+        if folder is not None and not folder.is_dir():
+            raise CourseError(f"There is no folder {folder}: leave --folder out, or name your working copy.")
         console.print(progress_table(read_progress(course.root / "release", folder or course.root / FOLDER)))
 
 

@@ -143,3 +143,13 @@ def test_what_remains_is_the_time_of_lessons_not_done_and_of_those_begun_the_sha
     assert remaining([done, begun, fresh]) == "2.5 hours"
     assert remaining([begun]) == "2 hours"
     assert remaining([done]) == remaining([]) == ""
+
+
+def test_a_folder_that_is_not_there_is_told_and_no_table_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / CONFIG_NAME).write_text("")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["progress", "--folder", "nowhere"])
+    assert result.exit_code == 1 and "There is no folder nowhere" in " ".join(result.output.split())
+    assert "lesson" not in result.output
