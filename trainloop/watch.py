@@ -235,9 +235,8 @@ def _refusal(*_: object, **__: object) -> None:
     """The code of a refused function. It runs among the names of another module, so it imports what it needs."""
     import sys
 
-    from trainloop.watch import RuleBroken
-
-    raise RuleBroken(f"PyTorch's own `{sys._getframe().f_code.co_name}` is used; this exercise wants yours.")
+    name, broken = sys._getframe().f_code.co_name, sys.modules["trainloop.watch"].RuleBroken
+    raise broken(f"PyTorch's own `{name}` is used; this exercise wants yours.")
 
 
 def _instructions(run: Run) -> int:

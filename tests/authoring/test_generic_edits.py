@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT
 from trainloop.authoring.generic_edits import MAX_EDITS, edits, hollow, idle
 from trainloop.authoring.key_maker import generic_edits_of
-from trainloop.authoring.lesson import read
+from trainloop.authoring.lesson import read, released_script
 
 ANSWER = """
 def fit(X: torch.Tensor, y: torch.Tensor, lr: float = 0.1) -> tuple[torch.Tensor, list[float]]:
@@ -131,7 +131,8 @@ def test_no_edit_of_a_lessons_answer_gives_away_anything(slug: str) -> None:
     lesson = read(ROOT / "notebooks" / slug / "lesson.md")
     shown = "\n".join(cell.source for cell in lesson.cells if cell.kind in ("markdown", "demo"))
     for exercise in lesson.exercises.values():
-        stub = exercise.cell.source.split("### BEGIN SOLUTION")[0]
+        source = exercise.cell.source
+        stub = released_script(source) if exercise.is_script else source.split("### BEGIN SOLUTION")[0]
         met = set(re.findall(r"\w+", shown + stub)) | {"return", "with"}
         for edit in generic_edits_of(lesson, exercise):
             assert set(re.findall(r"`(\w+)", edit.what)) <= met
