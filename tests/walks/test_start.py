@@ -67,7 +67,7 @@ def test_the_first_minute(browser: Browser, tmp_path: Path, album: Path) -> None
         view = start_page(page, running)
         page.wait_for_timeout(SETTLED)
         assert page.locator(POP_UPS).count() == 0
-        assert view.get_by_role("heading", level=2).count() == 4, "three modules, and help"
+        assert view.get_by_role("heading", level=2).count() == 5, "three modules, what is optional, and help"
         assert "not started" in row(view, "1.1").inner_text()
         assert "not started" in row(view, "3.9").inner_text()
         assert "not written yet" not in view.inner_text(), "the course is complete"
