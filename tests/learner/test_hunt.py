@@ -222,6 +222,8 @@ def test_who_has_done_all_lessons_is_done_and_may_go_on(tmp_path: Path) -> None:
     text = start.page(start.rows(release, tmp_path))
     assert "**You have done every lesson that there is so far.** [What you solved](" in text
     assert " If you like: [4.1 " in text
+    solved = start.solved_page(start.rows(release, tmp_path))
+    assert "All checks of 22 lessons have passed" in solved and "4.1 " not in solved
     assert "\n22 of 22 lessons done, " in text
     assert f"\n## {OPTIONAL.title}\n" in text and "## Further lessons" not in text
     assert text.index(OPTIONAL.title) > text.index("[3.9 ")

@@ -292,8 +292,10 @@ def solved_page(lessons: Sequence[Row]) -> str:
 
     loader = FileSystemLoader(Path(__file__).parents[1] / "templates")
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    lessons = [row for row in lessons if row.progress.state == "done"]  # what is optional may not be
     left = {row.number: row.progress for row in lessons}
     parts = [(f"Module {one.number}: {one.title}", [left.pop(n) for n in one.lessons if n in left]) for one in MODULES]
+    parts.append((OPTIONAL.title, [left.pop(n) for n in OPTIONAL.lessons if n in left]))
     parts.append(("Further lessons", list(left.values())))
     return pages.get_template("solved_page/page.html.j2").render(
         course=TITLE,
