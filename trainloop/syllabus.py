@@ -93,6 +93,11 @@ def titles() -> dict[str, str]:
     return {number: title for module in (*MODULES, OPTIONAL) for number, title in module.lessons.items()}
 
 
+def lessons_named(text: str) -> list[str]:
+    """The numbers of the lessons that a text names, as in "lesson 2.1", whether there are such lessons or not."""
+    return re.findall(r"\b[Ll]esson (\d\.\d)", text)
+
+
 def about(text: str) -> tuple[str, str]:
     """What a lesson's text says of itself: its title with the number, and the time for someone new to the mathematics.
 

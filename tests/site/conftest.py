@@ -9,14 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +19,7 @@ from tests.conftest import ROOT, copy_course
 from tests.lessons import written
 from trainloop.authoring.lesson import Lesson
 from trainloop.course import Course
+from trainloop.site.book import served
 from trainloop.site.build import KEPT, build
 from trainloop.site.guide_pages import guide_names, has_mistakes
 
@@ -105,26 +101,6 @@ def site(sites: dict[bool, Site]) -> Site:
 def without_solutions(sites: dict[bool, Site]) -> Site:
     """The edition for a class that gets marks."""
     return sites[False]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """A plain server that does not tell what it serves."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address at which a plain web server serves a folder."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

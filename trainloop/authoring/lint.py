@@ -30,7 +30,7 @@ from trainloop.authoring.lesson import (
     visible_part,
 )
 from trainloop.sandbox import needs
-from trainloop.syllabus import is_optional, titles
+from trainloop.syllabus import is_optional, lessons_named, titles
 
 SECTIONS = (
     "Introduction",
@@ -62,7 +62,6 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # Headings, the title box, what an exercise asks for, code and formulas.
 UNMEASURED = re.compile(r"^(?:#|> \*\*About|Difficulty ).*|^```[\s\S]*?^```|^\$\$[\s\S]*?\$\$", re.M)
 OFFERED = re.compile(r"^- \*{0,2}([A-Z])\b", re.M)  # an option, as a list item
-LESSON_NAMED = re.compile(r"\b[Ll]esson (\d\.\d)")
 _markdown = MarkdownIt("commonmark").enable("table")
 
 
@@ -290,10 +289,10 @@ def _script(lesson: Lesson, exercise: Exercise) -> Iterator[tuple[int, str]]:
     if cell.source.count(RELEASED) != cell.source.count(BEGIN_SOLUTION):
         yield cell.line, f'exercise "{name}" needs "{RELEASED}" in each solution, above what learners find in its place'
     *early, last = list(exercise.hints.values()) or [""]
-    named = re.findall(LESSON_NAMED, last)
+    named = lessons_named(last)
     if len(named) != 1 or named[0] not in titles() or is_optional(named[0]):
         yield cell.line, f'the last hint of "{name}" names the lesson that it comes from, as in: lesson 2.1'
-    if any(re.search(LESSON_NAMED, hint) for hint in early):
+    if any(map(lessons_named, early)):
         yield cell.line, f'a hint of "{name}" names a lesson, and only the last one may'
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from trainloop.checks.key import ExerciseKey
 from trainloop.learner.lab import write_whole
-from trainloop.syllabus import titles
+from trainloop.syllabus import lessons_named, titles
 
 FILE_NAME = "hunt.json"
 ANSWER = 0  # in place of a hint's number: the worked answer was shown
@@ -76,5 +75,4 @@ def _write(folder: Path | None, counts: Mapping[str, Count], exercise: str, coun
 def lesson_of(exercise: ExerciseKey) -> str:
     """The number of the lesson that the fault of a script comes from: its last hint names it. Empty where none does."""
     last = exercise.hints[-1][1] if exercise.hints else ""
-    found = re.search(r"\b[Ll]esson (\d\.\d)", last)
-    return found[1] if found and found[1] in titles() else ""
+    return next((number for number in lessons_named(last) if number in titles()), "")

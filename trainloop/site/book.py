@@ -66,7 +66,7 @@ def write(out: Path, lessons: Sequence[str]) -> Path:
     page.write_text(assembled(out, names), encoding="utf-8")
     book.unlink(missing_ok=True)
     try:
-        with _served(out) as address:
+        with served(out) as address:
             _print(command, f"{address}{PAGE}", book)
     finally:
         page.unlink()
@@ -155,7 +155,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def _served(folder: Path) -> Iterator[str]:
+def served(folder: Path) -> Iterator[str]:
     """The address at which this machine alone reads a folder: from files, fonts would not be read."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
