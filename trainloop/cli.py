@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -46,6 +46,8 @@ app = typer.Typer(
 )
 console = Console()
 errors = Console(stderr=True)
+
+LESSONS_AT_A_TIME = 2  # while one is read and judged, the boxes run what the other asks for
 
 Lessons = Annotated[list[str] | None, typer.Argument(help="Lessons by number (2.1) or slug. All, if none is named.")]
 Lesson = Annotated[str, typer.Argument(help="A lesson by number (2.1) or slug.")]
@@ -180,12 +182,14 @@ def build(
 
 def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[], list[Box]], with_edits: bool) -> None:
     """Build lessons, in boxes that are asked for once their texts can be read; say what was refused, or has changed."""
+    from trainloop.authoring.build import Built, Release, committed, differences, write
     from trainloop.authoring.build import build as build_lesson
-    from trainloop.authoring.build import committed, differences, write
     from trainloop.authoring.lesson import read
     from trainloop.authoring.lint import lint
     from trainloop.authoring.loop_page import PAGE, page
+    from trainloop.authoring.notebooks import release_notebook
     from trainloop.authoring.trials import Kept
+    from trainloop.sandbox.shared import Shared
 
     texts = [read(course.text(slug)) for slug in slugs]
     refused = [error for lesson in texts for error in lint(lesson)]
@@ -196,18 +200,30 @@ def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[]
     drifted = False
     # The page that shows the loops of all lessons, where the course has it, is made when all are built.
     loops = page(texts) if list(slugs) == course.slugs() and (course.root / PAGE).is_file() else None
-    ready = boxes()
-    with _progress("Building", len(texts)) as advance:
-        for lesson in texts:
-            kept = None if check else Kept(course.root / ".trainloop" / "built" / f"{lesson.slug}.json")
-            built = build_lesson(
-                lesson, *ready, known=committed(course.key(lesson.slug)), kept=kept, with_edits=with_edits
-            )
-            changed = differences(built, course.root) if check else write(built, course.root)
-            advance("")
-            for path in changed:
-                console.print(f"{'out of date' if check else 'written'}: {path}", highlight=False, soft_wrap=True)
-            drifted = drifted or (check and bool(changed))
+    shared = Shared(boxes())
+
+    def made(number: int) -> Built:
+        lesson = texts[number]
+        kept = None if check else Kept(course.root / ".trainloop" / "built" / f"{lesson.slug}.json")
+        known = committed(course.key(lesson.slug))
+        each = [shared] * len(boxes())
+        return build_lesson(lesson, *each, known=known, kept=kept, with_edits=with_edits, release=release)
+
+    with (
+        _progress("Building", len(texts)) as advance,
+        Release() if len(texts) > 1 else nullcontext(release_notebook) as release,
+        ThreadPoolExecutor(LESSONS_AT_A_TIME) as pool,
+    ):
+        try:
+            for built in pool.map(made, range(len(texts))):
+                changed = differences(built, course.root) if check else write(built, course.root)
+                advance("")
+                for path in changed:
+                    console.print(f"{'out of date' if check else 'written'}: {path}", highlight=False, soft_wrap=True)
+                drifted = drifted or (check and bool(changed))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if loops is not None and loops != (course.root / PAGE).read_text(encoding="utf-8"):
         drifted = drifted or check
         if not check:

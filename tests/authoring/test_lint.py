@@ -203,6 +203,23 @@ def test_what_a_cell_takes_from_a_proof_is_refused(tmp_path: Path) -> None:
     assert told == [["`half` comes from a proof, which learners do not have; define it in a cell of theirs"], [], []]
 
 
+def test_a_loop_that_every_grading_would_run_is_refused(tmp_path: Path) -> None:
+    """Because an exercise needs its cell, or because nobody can tell what it changes. What is not needed may loop."""
+    needing = TEXT.replace("    ### BEGIN SOLUTION\n", "    ### BEGIN SOLUTION\n    limit\n")
+    loop = "for number in range(3):\n    {}\n"
+    cells = {
+        "limit = 3\n": needing,
+        "limit = 3\n" + loop.format("print(number)"): needing,
+        loop.format("print(number)"): TEXT,
+        loop.format("torch.set_default_dtype(torch.float64)"): TEXT,
+    }
+    told = [
+        [error.message for error in lint(lesson(tmp_path, text.replace(ARANGE, cell)))] for cell, text in cells.items()
+    ]
+    said = "grading runs this loop for every submission; put what exercises need into a cell of its own"
+    assert told == [[], [said], [], [said]]
+
+
 @pytest.mark.parametrize(
     ("code", "questions", "is_refused"), [(4, 0, False), (5, 0, True), (4, 1, False), (5, 1, True)]
 )

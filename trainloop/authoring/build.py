@@ -15,8 +15,14 @@ differ in the last digits, so a key that agrees with the committed one to roundi
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from types import TracebackType
+
+from nbformat import NotebookNode
 
 from trainloop.authoring.key_maker import make_key
 from trainloop.authoring.lesson import Lesson
@@ -31,7 +37,7 @@ from trainloop.authoring.notebooks import (
 from trainloop.authoring.trials import Kept
 from trainloop.checks import worked
 from trainloop.checks.key import SOLUTIONS_NAME, VISIBLE_NAME, Key, KeyFileError
-from trainloop.sandbox.box import Box
+from trainloop.sandbox.job import Runs
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,12 @@ class Built:
 
 
 def build(
-    lesson: Lesson, *boxes: Box, known: Key | None = None, kept: Kept | None = None, with_edits: bool = False
+    lesson: Lesson,
+    *boxes: Runs,
+    known: Key | None = None,
+    kept: Kept | None = None,
+    with_edits: bool = False,
+    release: Callable[[str, NotebookNode], NotebookNode] = release_notebook,
 ) -> Built:
     """Make all products of one lesson, in memory.
 
@@ -55,6 +66,7 @@ def build(
         kept: what answers computed in an earlier build, which are not run again. None: everything is run.
         with_edits: make the generic edits, too. Else those of the known key stay, of exercises whose visible checks
             are as they were: an author who writes need not wait for them.
+        release: makes the student's notebook, given the lesson's slug and its source.
 
     Raises:
         LessonError: a check of this page's docstring fails, at the line that is at fault.
@@ -63,7 +75,7 @@ def build(
     key = make_key(lesson, boxes, known, kept, with_edits)
     visible = key.visible().dump()
     answers = worked.dump({name: worked_answer(exercise) for name, exercise in lesson.exercises.items()})
-    released = release_notebook(lesson.slug, source)
+    released = release(lesson.slug, source)
     refuse_leaks(lesson, released, visible)
     folder = Path(lesson.slug)
     return Built(
@@ -80,6 +92,24 @@ def build(
             Path("solutions", "keys", f"{lesson.slug}.json"): key.dump(),
         },
     )
+
+
+class Release:
+    """nbgrader's generation in a process of its own: it changes the folder in which a process works, and so may not
+    run beside other threads. A context manager; the process is started when it is first needed."""
+
+    def __init__(self) -> None:
+        self._process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+    def __enter__(self) -> Release:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._process.shutdown(cancel_futures=True)
+
+    def __call__(self, slug: str, source: NotebookNode) -> NotebookNode:
+        """Make the student's notebook."""
+        return self._process.submit(release_notebook, slug, source).result()
 
 
 def committed(path: Path) -> Key | None:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from trainloop.authoring.answers import Answer
@@ -37,9 +36,9 @@ from trainloop.checks.key import NOTHING, CheckKey, EditKey, ExerciseKey, Key, a
 from trainloop.checks.rules import Rule
 from trainloop.checks.values import Observation, Value
 from trainloop.checks.verdict import ExerciseResult, judge
-from trainloop.sandbox.box import Box
-from trainloop.sandbox.job import Job, Step, StepResult, check_steps
+from trainloop.sandbox.job import Job, Runs, Step, StepResult, check_steps
 from trainloop.sandbox.needs import execution_order
+from trainloop.sandbox.shared import Shared
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,7 +46,7 @@ R = TypeVar("R")
 
 def make_key(
     lesson: Lesson,
-    boxes: Sequence[Box],
+    boxes: Sequence[Runs],
     known: Key | None = None,
     kept: Kept | None = None,
     with_edits: bool = False,
@@ -91,7 +90,7 @@ def _that_disagree(part: ExerciseKey, known: ExerciseKey | None) -> list[int]:
 
 
 def observe_answers(
-    lesson: Lesson, boxes: Sequence[Box], answers: Sequence[tuple[str, str]]
+    lesson: Lesson, boxes: Sequence[Runs], answers: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], dict[str, Observation]]:
     """What the checks see of answers, each given with its exercise; many to a process."""
     runner = _Runner(lesson, boxes, _judges(lesson)[1])
@@ -103,11 +102,11 @@ def observe_answers(
 class _Runner:
     """Runs the lesson with some exercise cells replaced, and gives what the checks saw."""
 
-    def __init__(self, lesson: Lesson, boxes: Sequence[Box], given: dict[str, Value], with_edits: bool = False) -> None:
+    def __init__(
+        self, lesson: Lesson, boxes: Sequence[Runs], given: dict[str, Value], with_edits: bool = False
+    ) -> None:
         self.lesson, self.given = lesson, given
-        self.free: SimpleQueue[Box] = SimpleQueue()
-        for box in boxes:
-            self.free.put(box)
+        self.box = Shared(boxes)
         self.boxes = len(boxes)
         self.seen: dict[tuple[str, str], dict[str, Observation]] = {}
         self.edits = {
@@ -165,7 +164,7 @@ class _Runner:
             return list(group)
         name = group[0].exercise
         whole = [*group, group[0].with_answer(self.lesson.exercises[name].cell.source)]
-        *found, last = apart(whole, self._run(together(whole, self.given)))
+        *found, last = apart(whole, self.box.run(together(whole, self.given)))
         if last is None or self._by_exercise(group[0].steps, last)[name] != reference[name]:
             return list(group)
         for trial, results in zip(group, found, strict=True):
@@ -174,7 +173,7 @@ class _Runner:
         return [trial for trial, results in zip(group, found, strict=True) if results is None]
 
     def _alone(self, trial: Trial) -> None:
-        seen = self._by_exercise(trial.steps, self._run(Job(trial.steps, self.given)))
+        seen = self._by_exercise(trial.steps, self.box.run(Job(trial.steps, self.given)))
         self.seen[trial.exercise, trial.answer] = seen[trial.exercise]
 
     def tried(self, exercise: str, answer: str) -> dict[str, Observation]:
@@ -184,7 +183,7 @@ class _Runner:
     def observe(self, answers: dict[str, str]) -> dict[str, dict[str, Observation]]:
         """Observations by exercise and title. `answers` replaces exercise cells."""
         steps = self._steps(answers)
-        return self._by_exercise(steps, self._run(Job(tuple(steps), self.given)))
+        return self._by_exercise(steps, self.box.run(Job(tuple(steps), self.given)))
 
     def trial(self, exercise: str, answer: str) -> Trial:
         steps = self._steps({exercise: answer}, exercise)
@@ -202,14 +201,7 @@ class _Runner:
                 checks = self.lesson.exercises[cell.exercise].checks
                 steps += check_steps(name, visible_part(cell.source), cell.source, checks)
         always = {step.id for step in steps if step.id.startswith("exercise-")}
-        return execution_order(steps, always)
-
-    def _run(self, job: Job) -> dict[str, StepResult]:
-        box = self.free.get()
-        try:
-            return box.run(job)
-        finally:
-            self.free.put(box)
+        return execution_order(steps, always, {step.id for step in steps if step.source in answers.values()})
 
     def _by_exercise(
         self, steps: Iterable[Step], results: Mapping[str, StepResult]

@@ -30,6 +30,7 @@ from trainloop.authoring.lesson import (
     visible_part,
 )
 from trainloop.sandbox import needs
+from trainloop.sandbox.job import Step
 from trainloop.syllabus import is_optional, lessons_named, titles
 
 SECTIONS = (
@@ -99,6 +100,7 @@ def _all(lesson: Lesson) -> Iterator[tuple[int, str]]:
     if not is_optional(lesson.slug):  # what a challenge asks for is there from the beginning, and is to be run
         yield from _unanswered(lesson)
     yield from _proved(lesson)
+    yield from _graded(lesson)
     for exercise in lesson.exercises.values():
         yield from _exercise(lesson, exercise)
 
@@ -444,6 +446,27 @@ def _proved(lesson: Lesson) -> Iterator[tuple[int, str]]:
         for name in sorted(reads & proved):
             yield cell.line, f"`{name}` comes from a proof, which learners do not have; define it in a cell of theirs"
         proved -= binds
+
+
+def _graded(lesson: Lesson) -> Iterator[tuple[int, str]]:
+    """A loop that runs with every submission, because an exercise needs a name of its cell, or nobody knows what it
+    changes: a training run of seconds makes grading many times as slow, and no learner gets anything for it."""
+    ours = [cell for cell in lesson.cells if cell.kind in ("demo", "drawing", "exercise", "check")]
+    steps = [Step(str(cell.line), "check" if cell.kind == "check" else "code", cell.source) for cell in ours]
+    always = {str(cell.line) for cell in ours if cell.kind == "exercise"}
+    running = {step.id for step in needs.cells_to_run(steps, always)}
+    for cell in ours:
+        if cell.kind in ("demo", "drawing") and str(cell.line) in running and _loops(cell):
+            told = "grading runs this loop for every submission; put what exercises need into a cell of its own"
+            yield cell.line, told
+
+
+def _loops(cell: Cell) -> bool:
+    """Whether a cell repeats something when it is run, outside of functions."""
+    try:
+        return any(isinstance(node, ast.For | ast.While) for node in ast.parse(cell.source).body)
+    except SyntaxError:  # refused elsewhere
+        return False
 
 
 def _imports(cell: Cell) -> bool:

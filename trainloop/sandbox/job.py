@@ -32,6 +32,12 @@ class Step:
         return self.group or self.id
 
 
+class Runs(Protocol):
+    """Whatever runs jobs: a box, or several."""
+
+    def run(self, job: Job) -> dict[str, StepResult]: ...
+
+
 class _Titled(Protocol):
     """A check, as far as its steps are concerned."""
 

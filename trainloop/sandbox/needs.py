@@ -23,7 +23,7 @@ from functools import lru_cache
 
 from trainloop.sandbox.job import Step
 
-DISPLAY = frozenset({"print", "show", "display", "animate", "explore", "hint"})
+DISPLAY = frozenset({"print", "show", "display", "animate", "explore", "hint", "hunt"})
 PLOTTING = frozenset({"matplotlib", "mpl_toolkits", "seaborn"})
 HARMLESS = frozenset({"warnings"})  # packages whose calls change nothing that a check could see
 SEEDS = frozenset({"manual_seed", "manual_seed_all", "seed"})
@@ -55,18 +55,20 @@ class _Cell:
     doubtful: bool = False
 
 
-def cells_to_run(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
+def cells_to_run(steps: Sequence[Step], always: AbstractSet[str], new: AbstractSet[str] | None = None) -> list[Step]:
     """The steps that must run, in their order.
 
     Args:
         steps: of one notebook, in order. Check steps always run.
         always: ids of code steps that run whatever happens: exercises, cells changed or added by the student.
+        new: ids of those whose text will not be seen again, and is not remembered; None: all that always run.
 
     All steps, if there is so much code that looking would take longer than running.
     """
     if sum(len(step.source) for step in steps) > MOST_CHARS:
         return list(steps)
-    trees = {step.id: (_parsed if step.id in always else _ours)(step.source) for step in steps}
+    new = always if new is None else new
+    trees = {step.id: (_parsed if step.id in new else _ours)(step.source) for step in steps}
     modules = dict(itertools.chain.from_iterable(tree.imported for tree in trees.values()))
     if len(modules) > MOST_IMPORTED:
         return list(steps)
@@ -74,7 +76,7 @@ def cells_to_run(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
     for step in steps:
         # Only what a cell names: all that a submission imports, kept with each of its cells, fills the memory.
         named = frozenset((name, modules[name]) for name in trees[step.id].names & modules.keys())
-        read = _read if step.id in always else _read_ours
+        read = _read if step.id in new else _read_ours
         cells[step.id] = read(step.source, named, step.kind == "check")
     running = {step.id for step in steps if step.kind == "check" or step.id in always or cells[step.id].doubtful}
     while True:
@@ -85,14 +87,14 @@ def cells_to_run(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
         running |= more
 
 
-def execution_order(steps: Sequence[Step], always: AbstractSet[str]) -> list[Step]:
+def execution_order(steps: Sequence[Step], always: AbstractSet[str], new: AbstractSet[str] | None = None) -> list[Step]:
     """The steps that must run, in the order in which they do: cells and checks as they stand, then the hidden checks.
 
     A hidden check is not in a process before everything has been seen of which the student is shown more than a fixed
     sentence; else their code could find it in memory, and say it in the message of an error. It looks at the notebook
     as it was where the check stands, all the same: see `box`.
     """
-    return sorted(cells_to_run(steps, always), key=lambda step: step.hidden)
+    return sorted(cells_to_run(steps, always, new), key=lambda step: step.hidden)
 
 
 def binds_any(source: str, names: Collection[str]) -> bool:
