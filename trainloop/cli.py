@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trainloop.sandbox.isolation import Level
 
 LEARN, TEACH, WRITE = "Learn", "Teach", "Write lessons"
-PANELS = (LEARN, TEACH, WRITE)
+PANELS = {LEARN: "learner", TEACH: "classroom", WRITE: "authoring"}  # with the room that each needs
 
 
 class Panels(TyperGroup):
@@ -35,7 +35,7 @@ class Panels(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Their names, panel by panel; within one, as they stand in this file."""
         panel_of = {name: getattr(one, "rich_help_panel", None) for name, one in self.commands.items()}
-        return sorted(super().list_commands(ctx), key=lambda name: PANELS.index(panel_of[name]))
+        return sorted(super().list_commands(ctx), key=lambda name: [*PANELS].index(panel_of[name] or LEARN))
 
 
 app = typer.Typer(
@@ -58,7 +58,12 @@ Workers = Annotated[
 
 
 def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command in a panel of the help, with an example of it as somebody types it."""
+    """A command in a panel of the help, with an example of it as somebody types it.
+
+    None, where the package lacks what the panel needs: a student edition has the first panel alone.
+    """
+    if not (Path(__file__).parent / PANELS[panel]).is_dir():
+        return lambda function: function
     return app.command(rich_help_panel=panel, epilog=f"Example: trainloop {example}")
 
 
@@ -540,9 +545,9 @@ def check(
             raise CourseError(
                 f"There is no file {file}. Name your notebook: trainloop check work/<lesson>/<lesson>.ipynb"
             )
-        from trainloop.classroom.report import notebook_report
         from trainloop.grading.grade import LessonBundle, grade
         from trainloop.grading.intake import rebuild
+        from trainloop.grading.notebook_report import notebook_report
         from trainloop.sandbox.box import Box
 
         material = LessonBundle.visible(course, course.lesson_of(file))

@@ -67,10 +67,40 @@ def test_everything_a_student_needs_is_in_it(whole: Path) -> None:
     assert all((whole / "docs" / picture).is_file() for picture in re.findall(r"\((images/[^)]+)\)", guide))
 
 
-def test_the_package_in_it_is_this_one(whole: Path) -> None:
-    ours = {name for name in files(ROOT / "trainloop") if "__pycache__" not in name}
-    assert set(files(whole / "trainloop")) == ours
+def test_of_the_package_it_holds_what_learners_use(whole: Path) -> None:
+    ours = files(ROOT / "trainloop")
+    theirs = files(whole / "trainloop")
+    assert all(ours[name] == contents for name, contents in theirs.items())
+    assert {
+        name.split("/")[0] for name in theirs if "/" in name and not name.startswith(("grading/", "templates/"))
+    } == {
+        "checks",
+        "learner",
+        "sandbox",
+    }
+    graders = {"gradebook", "record", "batch", "engine", "cluster", "feedback", "exchange", "settings"}
+    assert not {f"grading/{name}.py" for name in graders} & set(theirs)
     assert not list(whole.rglob("*.pyc"))
+
+
+def test_nothing_in_it_needs_what_is_left_out(whole: Path) -> None:
+    paths = (
+        path for path in (whole / "trainloop").rglob("*.py") if "jupyter" not in path.parts
+    )  # settings, not modules
+    names = [path.relative_to(whole).with_suffix("").as_posix() for path in paths]
+    modules = sorted(name.replace("/", ".").removesuffix(".__init__") for name in names)
+    code = (
+        "import importlib, sys, trainloop\nprint(trainloop, [importlib.import_module(name) for name in sys.argv[1:]])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *modules],
+        cwd=whole,
+        env={**environment(), "PYTHONPATH": str(whole)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0 and str(whole) in done.stdout, done.stderr
 
 
 def test_it_is_set_up_with_the_same_pins(whole: Path) -> None:
@@ -274,6 +304,15 @@ def test_the_solution_comes_from_the_instructor(student: Course, own_course: Cou
     shutil.copy(own_course.notebook("solutions", slug), place)
     assert trainloop(student.root, "solution", "2.1", "--yes").exit_code == 0
     assert (student.root / "work" / slug / f"{slug}-solution.ipynb").read_bytes() == place.read_bytes()
+
+
+def test_its_help_shows_what_learners_do(student: Course) -> None:
+    told = re.findall(r"^│ (\w+)  ", theirs(student, "--help").stdout, re.M)
+    assert set(told) == {"check", "lab", "placement", "progress", "solution"}
+    refused = theirs(student, "grade", "2.1")
+    assert refused.returncode == 2 and "No such command" in refused.stderr
+    placed = theirs(student, "placement", "--help")
+    assert placed.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """The student edition: what an instructor hands to a class in place of the repository.
 
-It holds the released lessons, this package, and what is needed to set both up: nothing that is written for authors, no
-solution but those that are asked for, and nothing of the key but its visible part. The same course gives the same
-bytes, so that two archives can be compared.
+It holds the released lessons, of this package what learners use, and what is needed to set both up: nothing that is
+written for authors or graders, no solution but those that are asked for, and nothing of the key but its visible part.
+The same course gives the same bytes, so that two archives can be compared.
 """
 
 from __future__ import annotations
@@ -31,6 +31,20 @@ TEMPLATES = PACKAGE / "templates" / "edition"
 GUIDE = "docs/students.md"
 TOOL = "tools/uv"
 CONTAINER = ("Dockerfile", ".dockerignore", ".devcontainer/devcontainer.json")
+# Of this package; `trainloop check` runs a notebook as it is when graded, and judges it by what is visible.
+PARTS = (
+    "*.py",
+    "checks/**/*",
+    "sandbox/**/*",
+    "learner/**/*",
+    "grading/__init__.py",
+    "grading/grade.py",
+    "grading/intake.py",
+    "grading/notebook_report.py",
+    "grading/submitted_files.py",
+    "grading/turns.py",
+    "templates/solved_page/*",
+)
 ARCHIVE = ".zip"
 DATE = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold, for every file
 
@@ -167,8 +181,8 @@ def _toml(values: object) -> str:
 
 
 def _package() -> Files:
-    """This package, without what Python and editors leave behind."""
-    paths = (path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    """What learners use of this package, without what Python and editors leave behind."""
+    paths = (path for part in PARTS for path in PACKAGE.glob(part) if path.is_file() and path.suffix != ".pyc")
     names = {path: path.relative_to(CLONE) for path in paths}
     hidden = ("__pycache__",)
     return {

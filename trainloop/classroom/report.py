@@ -1,4 +1,4 @@
-"""What a person sees of a graded class: the table, the summary, and the report on one notebook."""
+"""What a person sees of a graded class: the table and the summary."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from trainloop.checks.text import one_line, plain
+from trainloop.checks.text import one_line
 from trainloop.checks.verdict import IN_WORDS, VerdictStatus
-from trainloop.checks.words import number, render, tally
+from trainloop.checks.words import number
 from trainloop.grading.batch import GradedSummary
 from trainloop.grading.grade import SERIOUS, Graded
 from trainloop.grading.gradebook import Change
@@ -19,7 +19,6 @@ from trainloop.grading.gradebook import Change
 MAX_ROWS = 100  # rows of a table, lines of notes, that a person reads
 SLOWEST = 3
 MAX_NAME = 60  # characters
-MAX_REPORT = 200_000  # characters
 LOOK_AT: tuple[VerdictStatus, ...] = tuple(one for one in SERIOUS if one not in ("wrong", "missing"))
 
 
@@ -111,12 +110,3 @@ def _distribution(graded: list[Graded]) -> str:
 def _names(students: list[str]) -> str:
     more = len(students) - MAX_ROWS
     return ", ".join(students[:MAX_ROWS]) + (f" and {more} more" if more > 0 else "")
-
-
-def notebook_report(graded: Graded) -> str:
-    """All messages on one notebook, and how many checks passed."""
-    parts = ["\n".join(filter(None, [one.title, render(one), tally(one)])) for one in graded.exercises]
-    notes = [f"Note: {note}" for note in graded.notes]
-    checks = [check for one in graded.exercises for check in one.checks if not check.rule]
-    total = f"{sum(check.status == 'ok' for check in checks)} of {len(checks)} checks passed."
-    return plain("\n\n".join([*notes, *parts, total]), MAX_REPORT)
