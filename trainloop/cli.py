@@ -585,11 +585,21 @@ def collect(
         _name_failed("could not be collected", collected.failed)
 
 
+def _system(name: str) -> Literal["canvas", "moodle"]:
+    match name:
+        case "canvas" | "moodle":
+            return name
+    raise typer.BadParameter(f"{name!r} is neither canvas nor moodle")
+
+
 @command(TEACH, "export 2.1 --for canvas --roster grades.csv --to marks.csv")
 def export(
     lesson: Lesson,
     to: Annotated[Path, typer.Option(help="The CSV file to write.")],
-    system: Annotated[Literal["canvas", "moodle"], typer.Option("--for", help="The system that imports it.")],
+    system: Annotated[
+        Literal["canvas", "moodle"],
+        typer.Option("--for", metavar="canvas|moodle", parser=_system, help="The system that imports it."),
+    ],
     roster: Annotated[
         Path | None,
         typer.Option(help="The CSV file to fill in: Canvas's exported gradebook, or Moodle's grading worksheet."),

@@ -411,7 +411,8 @@ def test_the_command(course: Course) -> None:
     assert f"{SLUG}: 5 marks written to c.csv" in result.output
     assert "their cells stay: =Body, No, Student, Test." in result.output
     assert len(records(course.root / "c.csv")) == len(CANVAS) - 1
-    assert trainloop(course, "export", "2.1", "--to", "c.csv", "--for", "blackboard").exit_code == 2
+    refused = trainloop(course, "export", "2.1", "--to", "c.csv", "--for", "blackboard")
+    assert refused.exit_code == 2 and "'blackboard' is neither canvas nor moodle" in refused.output
     assert trainloop(course, "export", "2.1", "--to", "c.csv", "--for", "moodle", "--missing", "-1").exit_code == 2
 
 
