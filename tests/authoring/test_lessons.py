@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeAlias
 
 import nbformat
@@ -31,8 +34,9 @@ LESSONS = written()
 KINDS = ("source", "release", "solutions")
 SECONDS = 300  # for a lesson, on a busy machine
 
-# Cuts the network off, then runs the lesson as `trainloop run` does. Of the students' notebook, whose demonstrations
-# are the same and take nothing from an exercise (the lint sees to that), it runs what exercises and checks need.
+# Cuts the network off, then runs each lesson that it is told, with where to put what came of it, as `trainloop run`
+# does. Of the students' notebook, whose demonstrations are the same and take nothing from an exercise (the lint sees to
+# that), it runs what exercises and checks need.
 OFFLINE = """
 import json, socket, sys
 from pathlib import Path
@@ -59,26 +63,33 @@ except TimeoutError:
 except OSError:
     reached = False
 
-course, slug = Course.find(), sys.argv[1]
-done = execute(read(course.text(slug)), course.key(slug))
-released = course.read("release", slug)
-code = [cell for cell in released.cells if cell.cell_type == "code"]
-kinds = {{cell.id: "check" if cell.metadata.get("nbgrader", {{}}).get("grade") else "code" for cell in code}}
-asks = {{cell.id for cell in code if cell.metadata.get("nbgrader", {{}}).get("solution") or "predict(" in cell.source}}
-running = cells_to_run([Step(cell.id, kinds[cell.id], cell.source) for cell in code], asks)
-released.cells = [cell for cell in code if cell.id in {{step.id for step in running}}]
-try:
-    NotebookClient(released, timeout=120, kernel_name="python3").execute(cwd=str(course.root / "release" / slug))
-except CellExecutionError:
-    pass
-Path(sys.argv[2]).write_text(json.dumps({{
-    "reached": reached,
-    "faults": done.faults,
-    "seconds": done.seconds,
-    "slowest": done.slowest,
-    "notebook": done.notebook,
-    "released": released,
-}}))
+
+def run(course, slug):
+    done = execute(read(course.text(slug)), course.key(slug))
+    released = course.read("release", slug)
+    code = [cell for cell in released.cells if cell.cell_type == "code"]
+    kinds = {{one.id: "check" if one.metadata.get("nbgrader", {{}}).get("grade") else "code" for one in code}}
+    asks = {{one.id for one in code if one.metadata.get("nbgrader", {{}}).get("solution") or "predict(" in one.source}}
+    running = cells_to_run([Step(cell.id, kinds[cell.id], cell.source) for cell in code], asks)
+    released.cells = [cell for cell in code if cell.id in {{step.id for step in running}}]
+    try:
+        NotebookClient(released, timeout=120, kernel_name="python3").execute(cwd=str(course.root / "release" / slug))
+    except CellExecutionError:
+        pass
+    return {{
+        "reached": reached,
+        "faults": done.faults,
+        "seconds": done.seconds,
+        "slowest": done.slowest,
+        "notebook": done.notebook,
+        "released": released,
+    }}
+
+
+for order in sys.stdin:
+    slug, result = json.loads(order)
+    Path(result).write_text(json.dumps(run(Course.find(), slug)))
+    print("done", flush=True)
 """
 
 # For systems without network namespaces: Python itself refuses every address but those of this machine.
@@ -121,31 +132,54 @@ def isolation() -> list[str]:
     return []
 
 
-def run_offline(course: Course, slug: str, folder: Path) -> Ran:
-    prefix = isolation()
-    (folder / "sitecustomize.py").write_text("" if prefix else REFUSE)
-    result = folder / "result.json"
-    done = subprocess.run(
-        [*prefix, sys.executable, "-c", OFFLINE.format(isolated=bool(prefix)), slug, str(result)],
-        cwd=course.root,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-    notebooks = {name: nbformat.from_dict(found[name]) for name in ("notebook", "released")}
-    return Ran(**{**found, **notebooks})
+class Offline:
+    """A process without a network that runs lessons of a course, one after the other; a context manager."""
+
+    def __init__(self, course: Course, folder: Path) -> None:
+        prefix = isolation()
+        (folder / "sitecustomize.py").write_text("" if prefix else REFUSE)
+        self._folder, self._log = folder, folder / "log"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [*prefix, sys.executable, "-c", OFFLINE.format(isolated=bool(prefix))],
+                cwd=course.root,
+                env={**os.environ, "PYTHONPATH": str(folder)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                bufsize=1,
+            )
+
+    def __enter__(self) -> Offline:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def run(self, slug: str) -> Ran:
+        """Run one lesson, within `SECONDS`."""
+        result = self._folder / f"{slug}.json"
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended: the log says why
+            print(json.dumps([slug, str(result)]), file=self._process.stdin, flush=True)
+        assert select.select([self._process.stdout], [], [], SECONDS)[0], f"{slug} ran longer than {SECONDS} s"
+        assert self._process.stdout.readline() == "done\n", self._log.read_text()
+        found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        notebooks = {name: nbformat.from_dict(found[name]) for name in ("notebook", "released")}
+        return Ran(**{**found, **notebooks})
 
 
 Runs: TypeAlias = Callable[[str], Ran]
 
 
 @pytest.fixture(scope="session")
-def ran(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def ran(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """What came of a lesson, by slug. Each is run once."""
-    return cache(lambda slug: run_offline(course, slug, tmp_path_factory.mktemp("offline")))
+    with contextlib.ExitStack() as stack:
+        offline = cache(lambda: stack.enter_context(Offline(course, tmp_path_factory.mktemp("offline"))))
+        yield cache(lambda slug: offline().run(slug))
 
 
 def stopped_at(notebook: NotebookNode) -> list[str]:
