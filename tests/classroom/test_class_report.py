@@ -351,10 +351,10 @@ def _exercise(place: int, number: int) -> ExerciseResult:
 
 
 def test_lists_of_a_large_class_are_cut_and_say_so(own_course: Course, tmp_path: Path) -> None:
-    before = time.monotonic()
+    before = time.process_time()
     one = report(own_course, crowd(2_000))
     page, _ = write_report(one, tmp_path)
-    assert time.monotonic() - before < 60
+    assert time.process_time() - before < 60
     assert page.stat().st_size < 300_000
     text = said(page.read_text(encoding="utf-8"))
     assert len(one.mistakes) == 4 * 22

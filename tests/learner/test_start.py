@@ -551,7 +551,7 @@ def test_many_saves_are_one_page(root: Path, work: Path, monkeypatch: pytest.Mon
     began = time.monotonic()
     for _ in range(50):
         keeper.saved(model={"type": "notebook"})
-    assert time.monotonic() - began < 0.2, "no save waits"
+    assert time.monotonic() - began < 5, "no save waits for the page: fifty would take ten seconds"
     keeper._pool.shutdown()
     assert 1 <= len(written) <= 2, "one that is being written, and one that saw the last save"
 
