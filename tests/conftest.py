@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,7 @@ def own_course(tmp_path: Path) -> Course:
 
 def copy_course(folder: Path, lesson: str = "") -> Course:
     """Copy what makes a course into `folder`: all lessons, or those whose slug begins with `lesson`."""
+    remember_version()
     folder.mkdir(exist_ok=True)
     shutil.copy(ROOT / CONFIG_NAME, folder)
     for name in COPIED:
@@ -91,6 +93,14 @@ def copy_course(folder: Path, lesson: str = "") -> Course:
     (folder / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "sample_class.py", folder / "tests")
     return Course(folder)
+
+
+@cache
+def remember_version() -> None:
+    """Have nbgrader ask once, and not for each gradebook, which version of its tables is the newest."""
+    from nbgrader import api  # not at the top: it takes seconds, which pure tests need not wait for
+
+    api.get_alembic_version = cache(api.get_alembic_version)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ class Attack:
     """Points lost by exercise; `whole("scale")` for all of one. Nothing: full marks are deserved."""
     status: VerdictStatus = "ok"
     """The overall status."""
-    seconds: float = 60.0
+    seconds: float = 150.0
     """It must be judged within this time. Generous: other things run on the machine."""
     meanwhile: Callable[[Path, threading.Event], None] | None = None
     """Runs beside the grading, until the event is set: it may change the submission."""

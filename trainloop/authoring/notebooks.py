@@ -6,11 +6,13 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.api import Gradebook
 from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
@@ -174,6 +176,7 @@ def release_notebook(slug: str, source: NotebookNode) -> NotebookNode:
         path = root / "source" / slug / f"{slug}.ipynb"
         path.parent.mkdir(parents=True)
         path.write_text(dump(source), encoding="utf-8")
+        (root / "gradebook.db").write_bytes(_empty_gradebook())
         config = Config()
         config.CourseDirectory.root = str(root)
         config.CourseDirectory.assignment_id = slug
@@ -183,6 +186,16 @@ def release_notebook(slug: str, source: NotebookNode) -> NotebookNode:
         converter.start()
         released: NotebookNode = nbformat.read(root / "release" / slug / f"{slug}.ipynb", as_version=4)
     return released
+
+
+@cache
+def _empty_gradebook() -> bytes:
+    """A gradebook with nothing in it. For each that it makes anew, nbgrader asks another program for a version."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "gradebook.db")
+        with Gradebook(f"sqlite:///{path}"):
+            pass
+        return path.read_bytes()
 
 
 def worked_notebook(lesson: Lesson, released: NotebookNode) -> NotebookNode:
