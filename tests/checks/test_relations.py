@@ -36,6 +36,9 @@ def told(wrong: object, right: object, *others: tuple[object, object], rule: Rul
         (5 * M, M, "Every number is 5 times the right one."),
         (Y / 7, Y, "Every number is the right one divided by 7."),
         (0.3 * Y, Y, "Every number is 0.3 times the right one."),
+        (12_960_000 * Y, Y, "Every number is 12,960,000 times the right one."),
+        (Y / 86_400, Y, "Every number is the right one divided by 86,400."),
+        ([31.0, 5], [31, 5], "The numbers are right, but a float stands where an int belongs."),
         ([2 * n for n in LOSSES], LOSSES, "Every number is twice the right one."),
         ([-Y, -S], [Y, S], "Every number has the right size and the wrong sign."),
         (Y + 0.5, Y, "Every number is off by the same amount, +0.5."),
@@ -129,6 +132,7 @@ def test_a_factor_that_is_another_in_each_check_counts_something() -> None:
     sentence = told(Y / 4, Y, (Y / 9, Y))
     assert sentence is not None and sentence.startswith("Every number is the right one divided by 4 here, by another")
     assert told(5.1, 1.7, (2.73, 0.91)) == "The number is 3 times the right one."
+    assert told(12_959_987 * 1.7, 1.7, (12_960_004 * 0.91, 0.91)) is None, "a key keeps six digits: nothing is counted"
 
 
 def test_small_numbers_are_no_factor_of_each_other() -> None:

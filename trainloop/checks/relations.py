@@ -19,6 +19,7 @@ from trainloop.checks.values import Array, Value
 ALONE = 3  # different numbers in one check
 TOGETHER = 2  # different numbers in all checks of a part, of which each has the relation
 DECIMALS = range(7)
+MOST = 10_000  # things that a factor may count; of a larger one the last digits are those of a rounded key
 COUNTS = {
     "times a count": "here, and another number of times elsewhere: as when a sum stands where a mean belongs.",
     "a count divides": "here, by another number elsewhere: as when one division by a number of things is too many.",
@@ -76,6 +77,8 @@ def relations(pair: Pair) -> Iterator[Relation]:
         if _form(seen) == _form(expected):
             yield from _of_factors(x, y, pair.rule)
             yield from _of_functions(x, y, pair.rule)
+    elif _kind(seen) == _kind(expected) and x.shape == y.shape and _close(x, y, pair.rule):
+        yield from _of_items(seen, expected, y)
     elif _kind(seen) == _kind(expected):
         yield from _of_numbers(x, y, pair.rule) if x.shape == y.shape else _of_shapes(x, y, pair.rule)
     elif x.size == y.size and _close(x.ravel(), y.ravel(), pair.rule):
@@ -123,18 +126,26 @@ def _of_factors(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
     side = " and has the wrong sign" if factor < 0 else ""
     size = abs(factor)
     whole, part = round(size), round(1 / size)
-    if whole > 1 and _is(size, whole):
+    if 1 < whole <= MOST and _is(size, whole):
         told = "twice the right one" if whole == 2 else f"{whole} times the right one"
-    elif part > 1 and _is(size, 1 / part):
+    elif 1 < part <= MOST and _is(size, 1 / part):
         told = "half the right one" if part == 2 else f"the right one divided by {part}"
     else:
-        told, numbers = f"{size:.4g} times the right one", numbers - 1  # any number has some factor
+        whole = part = 0
+        told, numbers = f"{_in_words(size)} times the right one", numbers - 1  # any number has some factor
+        if size < 1 / MOST:
+            told = f"the right one divided by {_in_words(1 / size)}"
     if whole > 1 and _is(factor, whole):
         yield Relation("times a count", f"{every} is {told}.", numbers, whole)
     elif part > 1 and _is(factor, 1 / part):
         yield Relation("a count divides", f"{every} is {told}.", numbers, 1 / part)
     else:
         yield Relation(f"times {factor:.4g}", f"{every} is {told}{side}.", numbers)
+
+
+def _in_words(size: float) -> str:
+    """A factor with four digits, written out where it is large."""
+    return f"{float(f'{size:.4g}'):,.0f}" if MOST < size < 1e12 else f"{size:.4g}"
 
 
 def _counts(one: Relation, found: Sequence[dict[str, Relation]]) -> bool:
@@ -219,6 +230,15 @@ def _of_kinds(seen: Value, expected: Value, x: Array, y: Array) -> str:
         return f"The numbers are right; their dtype is {seen['dtype']}, and {expected['dtype']} is expected."
     shapes = f", and of shape {_shape(x)} in place of {_shape(y)}" if x.shape != y.shape else ""
     return f"The numbers are right, but they come as {_article(kind)}{shapes}; {_article(wanted)} is expected."
+
+
+def _of_items(seen: Value, expected: Value, y: Array) -> Iterator[Relation]:
+    """Between two lists of the same numbers: some are of another type."""
+    for one, other in zip(seen.get("items", ()), expected.get("items", ()), strict=False):
+        if one["type"] != other["type"]:
+            told = f"The numbers are right, but {_article(one['type'])} stands where {_article(other['type'])} belongs."
+            yield Relation("kind", told, _different(y))
+            return
 
 
 def _article(kind: str) -> str:
