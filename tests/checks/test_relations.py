@@ -132,7 +132,10 @@ def test_a_factor_that_is_another_in_each_check_counts_something() -> None:
     sentence = told(Y / 4, Y, (Y / 9, Y))
     assert sentence is not None and sentence.startswith("Every number is the right one divided by 4 here, by another")
     assert told(5.1, 1.7, (2.73, 0.91)) == "The number is 3 times the right one."
-    assert told(12_959_987 * 1.7, 1.7, (12_960_004 * 0.91, 0.91)) is None, "a key keeps six digits: nothing is counted"
+    large = told(12_959_987 * 1.7, 1.7, (12_960_004 * 0.91, 0.91))  # a key keeps six digits
+    assert large == "The number is 12,960,000 times the right one."
+    sums = told(996_350 * 1.7, 1.7, (1_002_410 * 0.91, 0.91))
+    assert sums is not None and sums.startswith("The number is 996,400 times the right one here, and another number")
 
 
 def test_small_numbers_are_no_factor_of_each_other() -> None:

@@ -19,7 +19,7 @@ from trainloop.checks.values import Array, Value
 ALONE = 3  # different numbers in one check
 TOGETHER = 2  # different numbers in all checks of a part, of which each has the relation
 DECIMALS = range(7)
-MOST = 10_000  # things that a factor may count; of a larger one the last digits are those of a rounded key
+MANY = 10_000  # of a larger factor, digits behind the fourth are those of a rounded key
 COUNTS = {
     "times a count": "here, and another number of times elsewhere: as when a sum stands where a mean belongs.",
     "a count divides": "here, by another number elsewhere: as when one division by a number of things is too many.",
@@ -126,15 +126,12 @@ def _of_factors(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
     side = " and has the wrong sign" if factor < 0 else ""
     size = abs(factor)
     whole, part = round(size), round(1 / size)
-    if 1 < whole <= MOST and _is(size, whole):
-        told = "twice the right one" if whole == 2 else f"{whole} times the right one"
-    elif 1 < part <= MOST and _is(size, 1 / part):
-        told = "half the right one" if part == 2 else f"the right one divided by {part}"
+    if whole > 1 and _is(size, whole):
+        told = "twice the right one" if whole == 2 else f"{_in_words(whole)} times the right one"
+    elif part > 1 and _is(size, 1 / part):
+        told = "half the right one" if part == 2 else f"the right one divided by {_in_words(part)}"
     else:
-        whole = part = 0
-        told, numbers = f"{_in_words(size)} times the right one", numbers - 1  # any number has some factor
-        if size < 1 / MOST:
-            told = f"the right one divided by {_in_words(1 / size)}"
+        told, numbers = f"{size:.4g} times the right one", numbers - 1  # any number has some factor
     if whole > 1 and _is(factor, whole):
         yield Relation("times a count", f"{every} is {told}.", numbers, whole)
     elif part > 1 and _is(factor, 1 / part):
@@ -143,14 +140,15 @@ def _of_factors(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
         yield Relation(f"times {factor:.4g}", f"{every} is {told}{side}.", numbers)
 
 
-def _in_words(size: float) -> str:
-    """A factor with four digits, written out where it is large."""
-    return f"{float(f'{size:.4g}'):,.0f}" if MOST < size < 1e12 else f"{size:.4g}"
+def _in_words(count: int) -> str:
+    """A count; of a large one four digits."""
+    return str(count) if count <= MANY else f"{float(f'{count:.4g}'):,.0f}"
 
 
 def _counts(one: Relation, found: Sequence[dict[str, Relation]]) -> bool:
-    """Whether a factor is another whole number in each check: then it counts something."""
-    return one.name in COUNTS and len({each[one.name].factor for each in found if one.name in each}) > 1
+    """Whether a factor is another whole number in some check: then it counts something."""
+    factors = [each[one.name].factor for each in found if one.name in each] if one.name in COUNTS else []
+    return any(not _is(factor, one.factor) for factor in factors)
 
 
 def _of_orders(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
