@@ -45,16 +45,17 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file to write the numbers to.")] = None,
     lesson: Annotated[str, typer.Option(help="The lesson, by number or slug.")] = "2.1",
     otter: Annotated[Path | None, typer.Option(help="otter-grader's command, in an environment of its own.")] = None,
+    stock: Annotated[bool, typer.Option(help="Measure stock nbgrader too, at half a minute a submission.")] = True,
 ) -> None:
     """Measure how many submissions a minute are graded, and how long an instant check takes."""
     try:
-        _run(count, output, lesson, otter)
+        _run(count, output, lesson, otter, stock)
     except (BenchmarkError, CourseError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
 
 
-def _run(count: int, output: Path | None, lesson: str, otter: Path | None) -> None:
+def _run(count: int, output: Path | None, lesson: str, otter: Path | None, stock: bool) -> None:
     course = Course.find()
     slug = course.slug(lesson)
     about = _about(slug, count)
@@ -65,21 +66,21 @@ def _run(count: int, output: Path | None, lesson: str, otter: Path | None) -> No
     with tempfile.TemporaryDirectory() as folder, console.status("the floor"):
         bottom = floor(LessonBundle.of(course, slug), submissions, Path(folder), CORES) / count
     measured = []
-    for way in ways(slug):
+    for way in ways(slug)[0 if stock else 1 :]:
         start = 0.0
         if not way.stock:
             with progress(f"{way.name}, {CORES} of them", CORES) as advance:
                 start = measure(course, slug, submissions[:CORES], way, advance).seconds
         with progress(way.name, count) as advance:
             measured.append(replace(measure(course, slug, submissions, way, advance), start_seconds=start))
-        if way.stock and otter is not None:
-            with progress("otter run", count) as advance:
-                measured.append(measure_otter(otter.resolve(), course, slug, submissions, CORES, advance))
+    if otter is not None:
+        with progress("otter run", count) as advance:
+            measured.insert(int(stock), measure_otter(otter.resolve(), course, slug, submissions, CORES, advance))
     compare_marks(measured)
     right = [full_marks(one, course, slug) for one in measured]
     full = [len(one) for one in right]
     console.print(_table(measured, full, about, bottom))
-    for student, cell in sorted(right[0] ^ right[-1]):
+    for student, cell in sorted(right[0] ^ right[-1] if stock else ()):
         which = "Only stock nbgrader gives" if (student, cell) in right[0] else "Stock nbgrader does not give"
         console.print(f"{which} {student} full marks for {cell}.", highlight=False)
     console.print(
@@ -115,12 +116,12 @@ def _table(measured: Sequence[Measured], full: Sequence[int], about: dict[str, A
     for heading in ("seconds", "a minute", "times stock", "full marks", "worker", "further", "times floor"):
         table.add_column(heading, justify="right")
     for one, right in zip(measured, full, strict=True):
-        ratio = one.rate / measured[0].rate
+        ratio = f"{one.rate / measured[0].rate:.1f}" if measured[0].way.stock else ""
         ours = []
         if not one.way.stock:
             further = one.further_seconds
             ours = [f"{one.worker_bytes / 1e6:.0f} MB", f"{1000 * further:.0f} ms", f"{further / bottom:.2f}"]
-        table.add_row(one.way.name, f"{one.seconds:.1f}", f"{one.rate:.1f}", f"{ratio:.1f}", str(right), *ours)
+        table.add_row(one.way.name, f"{one.seconds:.1f}", f"{one.rate:.1f}", ratio, str(right), *ours)
     return table
 
 
@@ -133,12 +134,12 @@ def _plain(
     return {**about, "grading": found, "floor": floor, "instant_check_ms": checks}
 
 
-def _row(one: Measured, right: int, stock: Measured, bottom: float) -> dict[str, Any]:
+def _row(one: Measured, right: int, first: Measured, bottom: float) -> dict[str, Any]:
     row = {
         "way": one.way.name,
         "seconds": round(one.seconds, 2),
         "submissions_a_minute": round(one.rate, 2),
-        "times_stock": round(one.rate / stock.rate, 2),
+        "times_stock": round(one.rate / first.rate, 2) if first.way.stock else None,
         "exercises_with_full_marks": right,
     }
     if one.way.stock:
