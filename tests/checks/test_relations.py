@@ -57,8 +57,11 @@ def told(wrong: object, right: object, *others: tuple[object, object], rule: Rul
         (M.abs() + 0, torch.cat([-M[:1].abs(), M[1:].abs()]), "Every number has lost its sign."),
         (Y**2, Y, "Every number is the square of the right one."),
         (Y.abs().sqrt(), Y.abs(), "Every number is the square root of the right one."),
-        ((10 * Y).round() / 10, Y, "The right result, rounded to 1 decimals."),
+        ((10 * Y).round() / 10, Y, "The right result, rounded to 1 decimal."),
         (Y.round(), Y, "The right result, rounded to whole numbers."),
+        (0.87, 0.8666, "The right result, rounded to 2 decimals."),
+        (27.0, 27.71, "The right result, rounded down to whole numbers."),
+        (28.0, 27.31, "The right result, rounded up to whole numbers."),
         (Y, Y[:, None], "The numbers are right, and their shape is not: (4,), where (4, 1) is expected."),
         (
             Y[:, None] - Y,
@@ -108,6 +111,8 @@ def test_relations(wrong: object, right: object, sentence: str) -> None:
         (torch.tensor([True, False]), torch.tensor([1.0, 0.0])),
         (["a"], ["b"]),
         (None, Y),
+        (0.9, 0.8666),  # one digit may lie there by chance
+        (3.0, 3.71),
         ({"w": 2.0}, {"w": 1.0}),
         ([Y, S], [Y.reshape(2, 2), S]),
         (torch.tensor([[3.1]]), torch.tensor(1.7)),  # a table of one number, where a number without a shape is due

@@ -50,6 +50,43 @@ def verdict(expected: object, observation: Json | None, *mistakes: Json | None, 
 
 X = torch.tensor([1.0, 2.0])
 NAN, INF = math.nan, math.inf
+# What a check stops with where it takes a result apart: none of the learner's lines does.
+MISFITS: list[tuple[Json, str]] = [
+    (
+        {"type": "TypeError", "message": "'NoneType' object is not iterable"},
+        "None comes back where a result is expected: is there a `return`? "
+        "The check stopped with TypeError: 'NoneType' object is not iterable.",
+    ),
+    (
+        {"type": "TypeError", "message": "cannot unpack non-iterable NoneType object"},
+        "None comes back where a result is expected: is there a `return`? "
+        "The check stopped with TypeError: cannot unpack non-iterable NoneType object.",
+    ),
+    (
+        {"type": "TypeError", "message": "'function' object is not subscriptable"},
+        "A function comes back where several results are expected. "
+        "The check stopped with TypeError: 'function' object is not subscriptable.",
+    ),
+    (
+        {"type": "KeyError", "message": "0"},
+        "A dictionary comes back where the results are expected one after the other, as in a tuple. "
+        "The check stopped with KeyError: 0.",
+    ),
+    ({"type": "KeyError", "message": "'w'"}, "It stopped with KeyError: 'w'."),
+    (
+        {"type": "ValueError", "message": "too many values to unpack (expected 2)"},
+        "More results come back than are expected. "
+        "The check stopped with ValueError: too many values to unpack (expected 2).",
+    ),
+    (
+        {"type": "IndexError", "message": "tuple index out of range"},
+        "Fewer results come back than are expected. The check stopped with IndexError: tuple index out of range.",
+    ),
+    (
+        {"type": "IndexError", "message": "index 3 is out of bounds"},
+        "It stopped with IndexError: index 3 is out of bounds.",
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +108,13 @@ NAN, INF = math.nan, math.inf
             NO_PLACE | {"type": "TooLarge", "message": "a list of more than 5 items"},
             "wrong",
             "The result is too large to look at: a list of more than 5 items.",
+        ),
+        *((X, NO_PLACE | error, "wrong", told) for error, told in MISFITS),
+        (
+            X,
+            ERROR | {"message": "'NoneType' object is not iterable"},
+            "wrong",
+            "It stopped with RuntimeError: 'NoneType' object is not iterable (line 3 of the cell: `X @ w`).",
         ),
         (X, seen(None), "wrong", "It gives None; a Tensor is expected. Is there a `return`?"),
         (X, seen([1.0, 2.0]), "wrong", "It gives a list; a Tensor is expected."),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef"
-MAX_EDITS = 240  # edits of one answer
+MAX_EDITS = 300  # edits of one answer
 
 SIGNS: dict[type[ast.operator], tuple[type[ast.operator], str]] = {
     ast.Add: (ast.Sub, "a minus stands where a plus belongs"),
@@ -72,7 +72,7 @@ def edits(code: str, known: AbstractSet[str]) -> list[Edit]:
     found: dict[str, Edit] = {}
     own = ast.unparse(tree)
     for change, what in _changes(tree, known):
-        text = _made(tree, change)
+        text = made(tree, change)
         if text is not None and text != own:
             found.setdefault(text, Edit(text, what))
     return list(found.values())[:MAX_EDITS]
@@ -84,8 +84,8 @@ def hollow(code: str) -> list[str]:
     found = []
     for place, node in enumerate(ast.walk(tree)):
         if isinstance(node, _DEFS):
-            for name in ("None", *_parameters(node)):
-                text = _made(tree, _at(place, _set("body", ast.parse(f"return {name}").body)))
+            for name in ("None", *function_parameters(node)):
+                text = made(tree, at(place, _set("body", ast.parse(f"return {name}").body)))
                 found += [text] if text is not None else []
     return found
 
@@ -95,13 +95,13 @@ def idle(code: str, hands_back: bool = False) -> str:
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, _DEFS):
-            first = next(iter(_parameters(node)), "0") if hands_back else "0"
+            first = next(iter(function_parameters(node)), "0") if hands_back else "0"
             said = "super().__init__()" if node.name == "__init__" else f"return {first}"
             node.body = ast.parse(said).body
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def _made(tree: ast.Module, change: Callable[[ast.Module], None]) -> str | None:
+def made(tree: ast.Module, change: Callable[[ast.Module], None]) -> str | None:
     """The text of a changed copy; None where what is left is no program."""
     other = copy.deepcopy(tree)
     change(other)
@@ -117,17 +117,20 @@ def _changes(tree: ast.Module, known: AbstractSet[str]) -> Iterator[tuple[Callab
     nodes = list(ast.walk(tree))
     endless = {id(one) for node in nodes if isinstance(node, ast.While) for one in ast.walk(node)}
     inside = {id(one) for node in nodes if isinstance(node, _DEFS) for one in _walked(node)}
-    parameters = {id(one): _parameters(node) for node in nodes if isinstance(node, _DEFS) for one in _walked(node)}
+    parameters = {
+        id(one): function_parameters(node) for node in nodes if isinstance(node, _DEFS) for one in _walked(node)
+    }
     for place, node in enumerate(nodes):
         if (id(node) in inside or isinstance(node, _DEFS)) and id(node) not in endless:
             for change, what in (*_of_blocks(node, known), *_of_node(node, known, parameters.get(id(node), []))):
-                yield _at(place, change), what
+                yield at(place, change), what
 
 
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def _at(place: int, change: _Change) -> Callable[[ast.Module], None]:
+def at(place: int, change: _Change) -> Callable[[ast.Module], None]:
+    """The change, made to the node at a place of `ast.walk`."""
     return lambda tree: change(list(ast.walk(tree))[place])
 
 
@@ -138,7 +141,8 @@ def _walked(function: Function) -> Iterator[ast.AST]:
         yield from ast.walk(statement)
 
 
-def _parameters(function: Function) -> list[str]:
+def function_parameters(function: Function) -> list[str]:
+    """The names of what a function is given, but for `self`."""
     every = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
     return [one.arg for one in every if one.arg != "self"]
 
@@ -238,6 +242,7 @@ def _of_node(node: ast.AST, known: AbstractSet[str], parameters: list[str]) -> I
         case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
             yield (lambda it: setattr(it, "value", it.value + 1)), CONSTANT
             yield (lambda it: setattr(it, "value", it.value / 2)), CONSTANT
+            yield (lambda it: setattr(it, "value", it.value * 2)), CONSTANT
         case ast.Constant(value=bool()):
             yield (lambda it: setattr(it, "value", not it.value)), "True stands for False, or False for True"
         case ast.Name(id=name, ctx=ast.Load()) if name in parameters:
@@ -293,7 +298,7 @@ def _of_call(node: ast.Call, known: AbstractSet[str]) -> Iterator[tuple[_Change,
     name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
     if name in TAKEN:
         other, what = TAKEN[name]
-        yield (lambda it: _rename(it, other)), what
+        yield (lambda it: rename(it, other)), what
     if name == "range":
         yield (lambda it: _last(it, ast.Sub())), "a loop makes one round less"
         yield (lambda it: _last(it, ast.Add())), "a loop makes one round more"
@@ -328,17 +333,17 @@ def _become(*path: str) -> _Change:
         part = node
         for name in path:
             part = getattr(part, name)
-        _replace(node, part)
+        replace_node(node, part)
 
     return change
 
 
 def _argument(node: ast.AST) -> None:
     assert isinstance(node, ast.Call)
-    _replace(node, node.args[0])
+    replace_node(node, node.args[0])
 
 
-def _replace(node: ast.AST, other: ast.AST) -> None:
+def replace_node(node: ast.AST, other: ast.AST) -> None:
     """Give a node another's class and fields: its parents need not be known."""
     fields = {name: getattr(other, name) for name in other._fields}
     kind = type(other)
@@ -358,7 +363,8 @@ def _reverse(node: ast.AST) -> None:
     node.value.elts.reverse()
 
 
-def _rename(node: ast.AST, name: str) -> None:
+def rename(node: ast.AST, name: str) -> None:
+    """Have a call go to a function, or a method, of another name."""
     assert isinstance(node, ast.Call)
     if isinstance(node.func, ast.Attribute):
         node.func.attr = name

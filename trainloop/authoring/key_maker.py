@@ -5,6 +5,7 @@ answers lose points, or whose mistakes are not told apart.
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from trainloop.authoring.answers import Answer
 from trainloop.authoring.errors import LessonError
 from trainloop.authoring.generic_edits import Edit, edits, hollow, idle
+from trainloop.authoring.habits import habits
 from trainloop.authoring.lesson import (
     BEGIN_SOLUTION,
     END_SOLUTION,
@@ -42,6 +44,8 @@ from trainloop.sandbox.shared import Shared
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+MAX_SETTINGS = 4  # numbers that a lesson gives to one name
 
 
 def make_key(
@@ -305,7 +309,29 @@ def generic_edits_of(lesson: Lesson, exercise: Exercise) -> list[Edit]:
         return []
     known = known_words(lesson, exercise)
     answers = [exercise.cell.source, *([exercise.base.code] if exercise.base else [])]
-    return list({edit.code: edit for answer in answers for edit in edits(answer, known)}.values())
+    settings = _settings(lesson)
+    found = [edit for answer in answers for edit in (*edits(answer, known), *habits(answer, settings))]
+    return list({edit.code: edit for edit in found}.values())
+
+
+def _settings(lesson: Lesson) -> dict[str, list[float]]:
+    """The numbers that demonstrations give to names: `LR = 0.1`, or `fit(..., lr=0.1)`; all in small letters."""
+    found: dict[str, dict[float, None]] = {}
+    for cell in lesson.cells:
+        for node in ast.walk(cell.tree(lesson.path)) if cell.kind == "demo" else ():
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.keyword(arg=str() as name, value=value):
+                    given = [(name, value)]
+                case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=each)):
+                    given = [
+                        (one.id, value) for one, value in zip(names, each, strict=False) if isinstance(one, ast.Name)
+                    ]
+                case _:
+                    continue
+            for name, value in given:
+                if isinstance(value, ast.Constant) and isinstance(value.value, int | float):
+                    found.setdefault(name.lower(), {})[value.value] = None
+    return {name: [*numbers][:MAX_SETTINGS] for name, numbers in found.items()}
 
 
 def _edit_keys(part: ExerciseKey, runner: _Runner, exercise: Exercise) -> Iterator[EditKey]:

@@ -16,9 +16,9 @@
     ```
 
 A right answer says `Right.` and has no sentence. Of a wrong one, what it reads is `true` (it names the mistake, or says
-something beyond a difference), a `difference` and no more, or `false`. The sentence is the one of the first check that
-fails. The build runs them all: right ones must get full marks, wrong ones lose some, and a sentence that changes is
-looked at again.
+something beyond a difference), a `difference` and no more, or `false`. The sentence is the one of the first check in
+plain sight that fails; where all of these pass, of the first hidden one. The build runs them all: right ones must get
+full marks, wrong ones lose some, and a sentence that changes is looked at again.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def refuse(answer: ReaderAnswer, result: ExerciseResult) -> None:
     Raises:
         LessonError: it does.
     """
-    failed = [check for check in result.checks if check.status != "ok"]
+    failed = sorted((check for check in result.checks if check.status != "ok"), key=lambda check: check.hidden)
     if answer.truth == "right":
         if failed:
             told = f"this right answer loses points: {failed[0].title}: {failed[0].sentence}"

@@ -106,13 +106,13 @@ class Evidence:
 
     def relation(self, check: CheckKey) -> str | None:
         """What the numbers that this check saw have to do with the right ones, if that can be told."""
-        told = []
+        told: dict[str, list[int | None]] = {}
         for piece in self._pieces:
             if piece.check is check and piece.pair is not None and not piece.is_right:
                 part = [one.pair for one in self._pieces if one.part == piece.part and one.pair and not one.is_right]
                 if sentence := relations.tell(piece.pair, part):
-                    told.append(sentence if piece.place is None else f"Item {piece.place}: {sentence}")
-        return " ".join(told) or None
+                    told.setdefault(sentence, []).append(piece.place)
+        return " ".join(f"{_items_of(places)}{sentence}" for sentence, places in told.items()) or None
 
     @cached_property
     def edit(self) -> EditKey | None:
@@ -174,6 +174,14 @@ class Evidence:
         if (at, mistake) not in self._fits:
             self._fits[at, mistake] = self._pieces[at].fits(mistake)
         return self._fits[at, mistake]
+
+
+def _items_of(places: Sequence[int | None]) -> str:
+    """The items that a sentence is about, in words; nothing where it is about the whole."""
+    first, last = [str(place) for place in places[:-1]], places[-1]
+    if last is None:
+        return ""
+    return f"Items {', '.join(first)} and {last}: " if first else f"Item {last}: "
 
 
 def _has_prints(prints: Sequence[str], seen: Sequence[Observation | None]) -> bool:

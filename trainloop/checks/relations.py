@@ -173,13 +173,31 @@ def _of_functions(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
         yield Relation("squared", f"{every} is the square of the right one.", _different(y[apart]))
     if (y >= 0).all() and _close(x, np.sqrt(y), rule):
         yield Relation("root", f"{every} is the square root of the right one.", _different(y[apart]))
+    yield from _of_roundings(x, y)
+
+
+def _of_roundings(x: Array, y: Array) -> Iterator[Relation]:
+    """A single number of some digits tells enough here: it must be round *and* lie beside the right one."""
     for decimals in DECIMALS:
-        if y.size and np.abs(x - np.round(y, decimals)).max() <= 1e-6 * max(1.0, float(np.abs(y).max())):
-            told = "to whole numbers" if decimals == 0 else f"to {decimals} decimals"
-            yield Relation(
-                f"rounded {decimals}", f"The right result, rounded {told}.", _different(np.round(y, decimals))
-            )
+        if _is_nearly(x, np.round(y, decimals)):
+            told = "to whole numbers" if decimals == 0 else f"to {decimals} decimal{'s' * (decimals > 1)}"
+            numbers = ALONE if _has_digits(x, decimals) else _different(np.round(y, decimals))
+            yield Relation(f"rounded {decimals}", f"The right result, rounded {told}.", numbers)
             return
+    for name, rounded in (("down", np.floor(y)), ("up", np.ceil(y))):
+        if _is_nearly(x, rounded):
+            numbers = ALONE if _has_digits(x, 0) else _different(rounded)
+            yield Relation(f"rounded {name}", f"The right result, rounded {name} to whole numbers.", numbers)
+            return
+
+
+def _is_nearly(x: Array, y: Array) -> bool:
+    return bool(y.size) and bool(np.abs(x - y).max() <= 1e-6 * max(1.0, float(np.abs(y).max())))
+
+
+def _has_digits(x: Array, decimals: int) -> bool:
+    """Whether some number has two digits or more, trailing zeros aside."""
+    return any(len(str(abs(round(float(one) * 10**decimals))).rstrip("0")) > 1 for one in x.ravel())
 
 
 def _of_shapes(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:

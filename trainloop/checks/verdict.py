@@ -12,6 +12,7 @@ a student could choose, once it has seen a hidden check, carries anything out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
@@ -48,6 +49,11 @@ AS_RELEASED = (
     "This is still what the script computes as you got it: the fault is in it, and nothing that you may have changed "
     "makes a difference to these numbers. Run the script and look at what it gives; the text says what you can see."
 )
+
+_NO_SUCH_THING = re.compile(
+    r"(?:cannot unpack non-iterable (?P<other>\w+) object|'(?P<kind>\w+)' object is not (?:iterable|subscriptable))"
+)
+_NOT_SO_MANY = re.compile(r"(?P<many>too many|not enough) values to unpack")
 
 Observations: TypeAlias = Mapping[str, Observation]
 
@@ -251,7 +257,23 @@ def _describe_error(observation: Observation) -> str:
     message = f": {observation['message']}" if observation["message"] else ""
     if observation["type"] == "TooLarge":
         return f"The result is too large to look at: {observation['message']}."
+    if not observation["line"] and (told := _misfit(observation["type"], observation["message"])):
+        return f"{told} The check stopped with {observation['type']}{message}."
     return f"It stopped with {observation['type']}{message}{place}."
+
+
+def _misfit(kind: str, message: str) -> str:
+    """What came back, where the check that took it apart has stopped, and no line of the learner's."""
+    if found := _NO_SUCH_THING.match(message):
+        thing = found["kind"] or found["other"]
+        if thing == "NoneType":
+            return "None comes back where a result is expected: is there a `return`?"
+        return f"{_article(thing).capitalize()} comes back where several results are expected."
+    if kind == "KeyError" and message.isdigit():
+        return "A dictionary comes back where the results are expected one after the other, as in a tuple."
+    if found := _NOT_SO_MANY.match(message):
+        return f"{'More' if found['many'] == 'too many' else 'Fewer'} results come back than are expected."
+    return "Fewer results come back than are expected." if kind == "IndexError" and "tuple" in message else ""
 
 
 def _describe_accuracy(rule: Rule, observation: Observation) -> str:
