@@ -177,27 +177,27 @@ def _of_functions(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
 
 
 def _of_roundings(x: Array, y: Array) -> Iterator[Relation]:
-    """A single number of some digits tells enough here: it must be round *and* lie beside the right one."""
+    """All that a rounded result may be: 5.3 has one decimal, or two of which the last is 0.
+
+    A single number of some digits tells enough here, if all others agree: it is round *and* lies beside the right one.
+    """
     for decimals in DECIMALS:
         if _is_nearly(x, np.round(y, decimals)):
             told = "to whole numbers" if decimals == 0 else f"to {decimals} decimal{'s' * (decimals > 1)}"
-            numbers = ALONE if _has_digits(x, decimals) else _different(np.round(y, decimals))
-            yield Relation(f"rounded {decimals}", f"The right result, rounded {told}.", numbers)
-            return
+            yield Relation(f"rounded {decimals}", f"The right result, rounded {told}.", _round_ones(x, decimals))
     for name, rounded in (("down", np.floor(y)), ("up", np.ceil(y))):
         if _is_nearly(x, rounded):
-            numbers = ALONE if _has_digits(x, 0) else _different(rounded)
-            yield Relation(f"rounded {name}", f"The right result, rounded {name} to whole numbers.", numbers)
-            return
+            yield Relation(f"rounded {name}", f"The right result, rounded {name} to whole numbers.", _round_ones(x, 0))
+
+
+def _round_ones(x: Array, decimals: int) -> int:
+    """How many numbers tell that all are round: of two digits or more, one stands for two."""
+    whole = [str(abs(round(float(one) * 10**decimals))).rstrip("0") for one in x.ravel()]
+    return max(_different(x), TOGETHER if any(len(one) > 1 for one in whole) else 0)
 
 
 def _is_nearly(x: Array, y: Array) -> bool:
     return bool(y.size) and bool(np.abs(x - y).max() <= 1e-6 * max(1.0, float(np.abs(y).max())))
-
-
-def _has_digits(x: Array, decimals: int) -> bool:
-    """Whether some number has two digits or more, trailing zeros aside."""
-    return any(len(str(abs(round(float(one) * 10**decimals))).rstrip("0")) > 1 for one in x.ravel())
 
 
 def _of_shapes(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
