@@ -5,10 +5,13 @@ Beside this, what all tests have in common: which of many alike are run (see `sa
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import os
 import shutil
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -101,6 +104,29 @@ def remember_version() -> None:
     from nbgrader import api  # not at the top: it takes seconds, which pure tests need not wait for
 
     api.get_alembic_version = cache(api.get_alembic_version)
+
+
+def common(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder that all processes of a test run have in common."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def first(folder: Path, name: str = "made") -> Iterator[bool]:
+    """Whether nobody has made something yet: what follows then makes it, while the others wait.
+
+    Args:
+        folder: that all have in common.
+        name: of what is made; no two things in a folder may share one.
+    """
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / f"{name}.done"
+        yield not done.exists()
+        done.touch()
 
 
 @pytest.fixture(scope="session")

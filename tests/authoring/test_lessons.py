@@ -22,7 +22,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, common, first
 from tests.lessons import written
 from trainloop.authoring.execute import allowed_seconds
 from trainloop.authoring.lesson import Lesson
@@ -135,15 +135,15 @@ def isolation() -> list[str]:
 class Offline:
     """A process without a network that runs lessons of a course, one after the other; a context manager."""
 
-    def __init__(self, course: Course, folder: Path) -> None:
+    def __init__(self, course: Course, folder: Path, results: Path) -> None:
         prefix = isolation()
         (folder / "sitecustomize.py").write_text("" if prefix else REFUSE)
-        self._folder, self._log = folder, folder / "log"
+        self._results, self._log = results, folder / "log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [*prefix, sys.executable, "-c", OFFLINE.format(isolated=bool(prefix))],
                 cwd=course.root,
-                env={**os.environ, "PYTHONPATH": str(folder)},
+                env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -159,16 +159,21 @@ class Offline:
         self._process.communicate()
 
     def run(self, slug: str) -> Ran:
-        """Run one lesson, within `SECONDS`."""
-        result = self._folder / f"{slug}.json"
+        """Run one lesson, within `SECONDS`; unless another process of the test run has done so."""
+        result = self._results / f"{slug}.json"
+        with first(self._results, slug) as is_first:
+            if is_first:
+                self._run(slug, result)
+        found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        notebooks = {name: nbformat.from_dict(found[name]) for name in ("notebook", "released")}
+        return Ran(**{**found, **notebooks})
+
+    def _run(self, slug: str, result: Path) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended: the log says why
             print(json.dumps([slug, str(result)]), file=self._process.stdin, flush=True)
         assert select.select([self._process.stdout], [], [], SECONDS)[0], f"{slug} ran longer than {SECONDS} s"
         assert self._process.stdout.readline() == "done\n", self._log.read_text()
-        found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-        notebooks = {name: nbformat.from_dict(found[name]) for name in ("notebook", "released")}
-        return Ran(**{**found, **notebooks})
 
 
 Runs: TypeAlias = Callable[[str], Ran]
@@ -176,9 +181,10 @@ Runs: TypeAlias = Callable[[str], Ran]
 
 @pytest.fixture(scope="session")
 def ran(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """What came of a lesson, by slug. Each is run once."""
+    """What came of a lesson, by slug. Each is run once, by whichever process of the test run comes first."""
+    results = common(tmp_path_factory, "ran")
     with contextlib.ExitStack() as stack:
-        offline = cache(lambda: stack.enter_context(Offline(course, tmp_path_factory.mktemp("offline"))))
+        offline = cache(lambda: stack.enter_context(Offline(course, tmp_path_factory.mktemp("offline"), results)))
         yield cache(lambda slug: offline().run(slug))
 
 

@@ -6,8 +6,6 @@ working copy is then not drawn again.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, copy_course
+from tests.conftest import ROOT, common, copy_course, first
 from tests.lessons import written
 from trainloop.authoring.lesson import Lesson
 from trainloop.course import Course
@@ -72,22 +70,18 @@ class Site:
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> dict[bool, Site]:
     """The open edition, and the one without solutions: built by whichever process comes first."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
-    shared.mkdir(exist_ok=True)
+    shared = common(tmp_path_factory, "site")
     course, slugs = Course(shared / "course"), lessons_of(pytestconfig)
     names = {True: "open", False: "without-solutions"}
     found = {solutions: Site(course, shared / name, slugs) for solutions, name in names.items()}
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shared / "done").exists():
+    with first(shared) as is_first:
+        if is_first:
             copy_course(course.root)
             shutil.copytree(ROOT / "docs", course.root / "docs")
             if (ROOT / KEPT / "shown").is_dir():
                 shutil.copytree(ROOT / KEPT / "shown", course.root / KEPT / "shown")
             for solutions, site in found.items():
                 build(course, slugs, site.folder, solutions, workers=2)
-            (shared / "done").touch()
     return found
 
 

@@ -11,6 +11,7 @@ work is timed after every cell, and the lesson's seconds are divided by how much
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,7 +81,7 @@ def execute(lesson: Lesson, key: Path) -> Executed:
     faults = []
     environment = {**os.environ, KEY_VARIABLE: str(key.resolve()), "OMP_NUM_THREADS": "1"}
     try:
-        client.execute(env=environment)
+        client.execute(env=environment, stderr=subprocess.DEVNULL)  # where kernels warn of what they do here
     except CellExecutionError as error:
         faults.append(f"a cell fails: {error}")
     except (CellTimeoutError, DeadKernelError) as error:
