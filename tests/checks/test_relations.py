@@ -60,6 +60,7 @@ def told(wrong: object, right: object, *others: tuple[object, object], rule: Rul
         ((10 * Y).round() / 10, Y, "The right result, rounded to 1 decimal."),
         (Y.round(), Y, "The right result, rounded to whole numbers."),
         (0.87, 0.8666, "The right result, rounded to 2 decimals."),
+        (5.6, 5.59688, "The right result, rounded."),
         (27.0, 27.71, "The right result, rounded down to whole numbers."),
         (28.0, 27.31, "The right result, rounded up to whole numbers."),
         (Y, Y[:, None], "The numbers are right, and their shape is not: (4,), where (4, 1) is expected."),

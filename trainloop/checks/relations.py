@@ -20,8 +20,10 @@ ALONE = 3  # different numbers in one check
 TOGETHER = 2  # different numbers in all checks of a part, of which each has the relation
 DECIMALS = range(7)
 MANY = 10_000  # of a larger factor, digits behind the fourth are those of a rounded key
+ROUNDED = "rounded to "
 COUNTS = {
-    "times a count": "here, and another number of times elsewhere: as when a sum stands where a mean belongs.",
+    "times a count": "here, and another number of times elsewhere: a number of things comes in, as with a sum in "
+    "place of a mean, or with each against each.",
     "a count divides": "here, by another number elsewhere: as when one division by a number of things is too many.",
 }
 HUGE = 1e100
@@ -55,14 +57,19 @@ def tell(pair: Pair, part: Sequence[Pair]) -> str | None:
         part: all wrong pairs of the same part of the answer, this one among them.
     """
     found = [{one.name: one for one in relations(each)} for each in part]
-    for one in relations(pair):
-        everywhere = all(one.name in each for each in found)
-        together = sum(each[one.name].numbers for each in found) if everywhere else 0
-        if one.numbers >= ALONE or together >= TOGETHER:
-            if _counts(one, found):
-                return f"{one.sentence[:-1]} {COUNTS[one.name]}"
-            return one.sentence
+    told = [one for one in relations(pair) if _is_told(one, found)]
+    if all(one.name.startswith(ROUNDED) for one in told[:2]) and len(told) > 1:  # 5.6 may be 5.60, too
+        return "The right result, rounded."
+    for one in told:
+        return f"{one.sentence[:-1]} {COUNTS[one.name]}" if _counts(one, found) else one.sentence
     return None
+
+
+def _is_told(one: Relation, found: Sequence[dict[str, Relation]]) -> bool:
+    """Whether a relation stands on enough numbers: of its own check, or of all that have it."""
+    everywhere = all(one.name in each for each in found)
+    together = sum(each[one.name].numbers for each in found) if everywhere else 0
+    return one.numbers >= ALONE or together >= TOGETHER
 
 
 def relations(pair: Pair) -> Iterator[Relation]:
@@ -184,7 +191,7 @@ def _of_roundings(x: Array, y: Array) -> Iterator[Relation]:
     for decimals in DECIMALS:
         if _is_nearly(x, np.round(y, decimals)):
             told = "to whole numbers" if decimals == 0 else f"to {decimals} decimal{'s' * (decimals > 1)}"
-            yield Relation(f"rounded {decimals}", f"The right result, rounded {told}.", _round_ones(x, decimals))
+            yield Relation(f"{ROUNDED}{decimals}", f"The right result, rounded {told}.", _round_ones(x, decimals))
     for name, rounded in (("down", np.floor(y)), ("up", np.ceil(y))):
         if _is_nearly(x, rounded):
             yield Relation(f"rounded {name}", f"The right result, rounded {name} to whole numbers.", _round_ones(x, 0))
