@@ -45,7 +45,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file to write the numbers to.")] = None,
     lesson: Annotated[str, typer.Option(help="The lesson, by number or slug.")] = "2.1",
     otter: Annotated[Path | None, typer.Option(help="otter-grader's command, in an environment of its own.")] = None,
-    stock: Annotated[bool, typer.Option(help="Measure stock nbgrader too, at half a minute a submission.")] = True,
+    stock: Annotated[bool, typer.Option(help="Measure stock nbgrader too, which takes most of the time.")] = True,
 ) -> None:
     """Measure how many submissions a minute are graded, and how long an instant check takes."""
     try:

@@ -76,7 +76,7 @@ def _in_group(group: object, code: str) -> int:
 
 def elsewhere(place: str, group: Path, *before: Callable[[], object]) -> None:
     """Try it in another process, in a group, after some preparation; print what it saw."""
-    (group).mkdir(parents=True, exist_ok=True)
+    group.mkdir(parents=True, exist_ok=True)
     child = os.fork()
     if child == 0:
         (group / "cgroup.procs").write_text(str(os.getpid()))

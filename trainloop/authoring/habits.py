@@ -51,6 +51,7 @@ FIRST = {  # what is done to a parameter before all else
         ),
     ),
 }
+TIGHT = (ast.Mult, ast.Div, ast.MatMult, ast.Pow)  # operators that bind more tightly than + and -
 LOSSES = ("MSELoss", "CrossEntropyLoss", "mse_loss", "cross_entropy", "BCEWithLogitsLoss")
 
 
@@ -149,7 +150,7 @@ def _of_call(call: ast.Call) -> Iterator[tuple[_Change, str]]:
         is_method = isinstance(call.func, ast.Attribute) and not _is_module(call.func.value)
         yield (
             _median(keeps_values=not (plain or (not is_method and len(call.args) == 1))),
-            ("a median is taken where a mean belongs"),
+            "a median is taken where a mean belongs",
         )
         yield (lambda it: rename(it, "amax")), "the largest is taken where a mean belongs"
     if name == "SGD":
@@ -165,14 +166,10 @@ def _of_call(call: ast.Call) -> Iterator[tuple[_Change, str]]:
             if other != name:
                 yield _renamed(other), "another activation is taken"
     if name in LOSSES and all(one.arg != "reduction" for one in call.keywords):
-        added = _to_sum
-        yield added, "a sum is taken where a mean belongs"
+        yield _to_sum, "a sum is taken where a mean belongs"
     if name == "MSELoss":
         for other, what in OTHER_LOSSES.items():
             yield _renamed(other), what
-
-
-_Tight = (ast.Mult, ast.Div, ast.MatMult, ast.Pow)
 
 
 def _of_brackets(node: ast.AST) -> Iterator[tuple[_Change, str]]:
@@ -188,7 +185,7 @@ def _of_brackets(node: ast.AST) -> Iterator[tuple[_Change, str]]:
 
 
 def _binds(op: ast.operator) -> int:
-    return 3 if isinstance(op, ast.Pow) else 2 if isinstance(op, _Tight) else 1
+    return 3 if isinstance(op, ast.Pow) else 2 if isinstance(op, TIGHT) else 1
 
 
 def _matters(op: ast.operator, inner: ast.operator) -> bool:
