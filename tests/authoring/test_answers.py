@@ -68,6 +68,11 @@ Nothing happens.
 -    return 1
 +    return 0
 ```
+- `1` → `0.0`
+
+In one line.
+- reference: `1` → `2`
+- after `def step():`: `pass`, ` 1` → nothing
 """
 
 
@@ -93,7 +98,13 @@ def test_what_stands_in_it(tmp_path: Path) -> None:
     assert relu.mistakes[1].code == REFERENCE.replace("min=0", "max=0")
     assert [one.sentence for one in relu.alternatives] == ["By choosing.", "With a maximum."]
     assert [one.code for one in relu.judges] == ["judges = {}"]
-    assert [one.code for one in step.mistakes] == ["def step():\n    return 0"]
+    assert [(one.sentence, one.code) for one in step.mistakes] == [
+        ("Nothing happens.", "def step():\n    return 0"),
+        ("Nothing happens.", "def step():\n    return 0.0"),
+        ("In one line.", "def step():\n    return 2"),
+        ("In one line.", "def step():\n    pass\n    return"),
+    ]
+    assert [TEXT.splitlines()[one.line - 1][:6] for one in step.mistakes[1:]] == ["- `1` ", "- refe", "- afte"]
     for one in (relu.base, *relu.mistakes, *relu.alternatives, *relu.judges):
         assert TEXT.splitlines()[one.line - 2].startswith("```")
 
@@ -114,11 +125,24 @@ def test_a_sentence_is_shared_by_fences_with_nothing_between(tmp_path: Path) -> 
         ("## step", "## stepp", "## stepp", 'there is no exercise "stepp"; there are: relu, step'),
         ("## step", "## relu", "## relu\n\nNothing", 'a second heading is "relu"'),
         ("## relu\n", "", "```python base", 'which exercise is this of? Write "## name" above it'),
-        ("With a maximum.", "With a maximum.\n\nMore.", "With a maximum.", "no fence directly below it"),
+        ("With a maximum.", "With a maximum.\n\nMore.", "With a maximum.", "no edit or fence directly below it"),
         ("Nothing happens.", "", "-    return 1", ""),
-        ("-    return 1\n+    return 0\n```\n", "-    return 1\n```\n\nMore.\n", "More.", "no fence directly below it"),
-        ("Nothing happens.", "- Nothing happens.", "- Nothing", "only sentences and fences stand under the heading"),
-        ("Nothing happens.", "### Nothing", "### Nothing", "only sentences and fences stand under the heading"),
+        ("In one line.\n", "More.\n\nIn one line.\n", "More.", "no edit or fence directly below it"),
+        ("Nothing happens.", "- Nothing happens.", "- Nothing", "write `old` → `new`, `old` → nothing, after `line`"),
+        ("Nothing happens.", "> Nothing happens.", "> Nothing", "only sentences, edits and fences stand under"),
+        ("Nothing happens.", "- Nothing\n  happens.", "  happens", "an item of a list is an edit in one line"),
+        (
+            "- `1` → `0.0`",
+            "- `1` → `0.0`; `2` → `3`",
+            "- `1` → `0.0`; ",
+            "with a comma between; here it is '; `2` → `3`'",
+        ),
+        ("- `1` → `0.0`", "- `2` → `0.0`", "- `2`", "'2' does not stand there"),
+        ("- `1` → `0.0`", "- `t` → `0.0`", "- `t`", "'t' stands there 2 times; write enough of it to tell which"),
+        ("- `1` → `0.0`", "- `return 1` → `2`, `1` → `3`", "- `return 1`", "two changes of this line overlap"),
+        ("- `1` → `0.0`", "- after `1`: `2`", "- after `1`", "'1' does not stand there"),
+        ("- reference: `1`", "- other: `1`", "- other", 'there is no answer "other" to edit; there are: reference'),
+        ("Nothing happens.", "### Nothing", "### Nothing", "only sentences, edits and fences stand under"),
         ("python base", "python bass", "```python bass", '"python bass" is none of these fences: python base,'),
         ("python base", "python", "```python\n", '"python" is none of these fences'),
         ("python base", "python base=1", "```python base=1", "is none of these fences"),

@@ -4,9 +4,11 @@
 
     ```python base                      a plain right answer as a beginner would write it, if the reference is not that
 
-    The gradients add up.               the sentence that learners read, in the paragraph directly above its fence
-    ```diff mistake                     what they wrote, as an edit of the base or, without one, of the reference
-    ```diff mistake of="where"          as an edit of another answer: an alternative's name, or "reference"
+    The gradients add up.               the sentence that learners read, in the paragraph directly above its edit
+    - `optimizer.zero_grad()` → nothing what they wrote, as an edit of the base or, without one, of the reference
+    - where: `x > 0` → `x < 0`          as an edit of another answer: an alternative's name, or "reference"
+    ```diff mistake                     where one line will not do
+    ```diff mistake of="where"          the same of another answer
     ```python mistake                   as a whole answer, where an edit will not do
 
     By choosing with `torch.where`.
@@ -14,8 +16,8 @@
 
     ```python judge                     rules other than "equal to the reference", and arrays to hand to hidden checks
 
-Fences with nothing between them, not even an empty line, share the sentence above the first: one mistake in several
-forms. It is plain Markdown, no notebook: on a forge it reads as a list of what learners do wrong.
+Edits and fences with nothing between them, not even an empty line, share the sentence above the first: one mistake in
+several forms. It is plain Markdown, no notebook: on a forge it reads as a list of what learners do wrong.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ Kind: TypeAlias = Literal["base", "mistake", "alternative", "judge"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FORMS = 'python base, diff mistake, diff mistake of="...", python mistake, python alternative="...", python judge'
 INFO = re.compile(r'(?P<language>python|diff) (?P<kind>\w+)(?:="(?P<name>[^"]*)")?(?: of="(?P<of>[^"]*)")?')
+LINE = re.compile(r"- (?:(?P<of>[^`:]+): )?(?P<edit>.+)")  # an edit in one line, as an item of a list
 _markdown = MarkdownIt("commonmark")
 
 
@@ -91,6 +94,7 @@ class _Fence:
     name: str
     of: str
     is_edit: bool
+    is_line: bool = False
     sentence: str = ""
 
 
@@ -119,13 +123,14 @@ def read_answers(path: Path, references: Mapping[str, str]) -> dict[str, Answers
 
 def _sections(path: Path) -> Iterator[tuple[str, int, list[_Fence]]]:
     """Each exercise's name, the line of its heading, and its fences. What stands above the first heading is free."""
-    tokens = _top(_markdown.parse(path.read_text(encoding="utf-8")))
+    text = path.read_text(encoding="utf-8")
+    lines, tokens = text.splitlines(), _top(_markdown.parse(text))
     starts = [place for place, token in enumerate(tokens) if token.type == "heading_open" and token.tag == "h2"]
     early = next((token for token in tokens[: starts[0] if starts else None] if token.type == "fence"), None)
     if early is not None:
         raise LessonError(path, _line(early), 'which exercise is this of? Write "## name" above it')
     for start, end in pairwise([*starts, len(tokens)]):
-        yield tokens[start + 1].content, _line(tokens[start]), list(_fences(path, tokens[start + 3 : end]))
+        yield tokens[start + 1].content, _line(tokens[start]), list(_fences(path, lines, tokens[start + 3 : end]))
 
 
 def _top(tokens: Sequence[Token]) -> list[Token]:
@@ -133,7 +138,7 @@ def _top(tokens: Sequence[Token]) -> list[Token]:
     return [token for token in tokens if token.level == 0 or (token.type == "inline" and token.level == 1)]
 
 
-def _fences(path: Path, tokens: Sequence[Token]) -> Iterator[_Fence]:
+def _fences(path: Path, lines: Sequence[str], tokens: Sequence[Token]) -> Iterator[_Fence]:
     sentence, waiting = "", 0  # `waiting`: the line of a sentence that has no fence yet
     above = ("", 0)  # what kind of fence was the last, and where it ended
     for token in tokens:
@@ -142,18 +147,29 @@ def _fences(path: Path, tokens: Sequence[Token]) -> Iterator[_Fence]:
             shares = above == (fence.kind, _line(token))
             yield replace(fence, sentence=sentence if waiting or shares else "")
             above, waiting = (fence.kind, _end(token)), 0
+        elif token.type == "bullet_list_open":
+            assert token.map is not None
+            for number in range(*token.map):
+                if not lines[number].strip():
+                    continue
+                fence = _one_line(path, number + 1, lines[number])
+                shares = above == (fence.kind, number + 1)
+                yield replace(fence, sentence=sentence if waiting or shares else "")
+                above, waiting = (fence.kind, number + 2), 0
+        elif token.type == "bullet_list_close":
+            pass
         elif token.type == "inline":
             _refuse_waiting(path, waiting)
             sentence, waiting = " ".join(token.content.split()), _line(token)
         elif not token.type.startswith("paragraph_"):
-            told = 'only sentences and fences stand under the heading of an exercise, "## name"'
+            told = 'only sentences, edits and fences stand under the heading of an exercise, "## name"'
             raise LessonError(path, _line(token), told)
     _refuse_waiting(path, waiting)
 
 
 def _refuse_waiting(path: Path, line: int) -> None:
     if line:
-        raise LessonError(path, line, "this sentence has no fence directly below it; what do learners write?")
+        raise LessonError(path, line, "this sentence has no edit or fence directly below it; what do learners write?")
 
 
 def _fence(path: Path, token: Token) -> _Fence:
@@ -168,6 +184,13 @@ def _fence(path: Path, token: Token) -> _Fence:
         raise LessonError(path, _line(token), f'an attribute that means nothing here: "{token.info.strip()}"')
     source = token.content.rstrip("\n")
     return _Fence(kind, source, _line(token) + 1, match["name"] or "", match["of"] or "", is_edit)
+
+
+def _one_line(path: Path, number: int, line: str) -> _Fence:
+    match = LINE.fullmatch(line.rstrip())
+    if match is None:
+        raise LessonError(path, number, "an item of a list is an edit in one line: - `old` → `new`")
+    return _Fence("mistake", match["edit"], number, "", match["of"] or "", is_edit=True, is_line=True)
 
 
 def _line(token: Token) -> int:
@@ -215,7 +238,7 @@ def _answer(path: Path, fence: _Fence, targets: Mapping[str, str]) -> Answer:
             there = ", ".join(name for name in targets if name)
             raise LessonError(path, fence.line, f'there is no answer "{fence.of}" to edit; there are: {there}')
         try:
-            code = edits.apply(targets[fence.of], code)
+            code = (edits.apply_words if fence.is_line else edits.apply)(targets[fence.of], code)
         except edits.EditError as error:
             raise LessonError(path, fence.line + error.line, error.message) from None
     answer = Answer(fence.kind, fence.sentence, code, path, fence.line, fence.is_edit)

@@ -7,10 +7,20 @@
 What an edit takes out, and its context, are lines of the target, one directly below the other, which stand there
 exactly once; blanks at their beginning count. A line `@@` begins another place, so that an edit may change several.
 This is the form that forges show in red and green. It has no line numbers: those would be wrong after the next change.
+
+What differs in a word or two is written in one line, and read at a glance:
+
+    `.mean()` → `.sum()`                what is taken out, and what comes in its place
+    `.detach()` → nothing               what is taken out; a line of which nothing is left goes, too
+    after `loss.backward()`: `step()`   a line below the one that reads so, indented like it, or by one more behind `:`
+    before `loss.backward()`: `step()`  a line above the one that reads so
+
+with a comma between several. What is looked for stands in the target exactly once.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +28,9 @@ from itertools import pairwise
 from trainloop.errors import TrainloopError
 
 BETWEEN = "@@"  # what stands between two places
+WORD = re.compile(
+    r"`(?P<old>[^`]+)` → (?:`(?P<new>[^`]+)`|nothing)|(?P<where>after|before) `(?P<at>[^`]+)`: `(?P<line>[^`]+)`"
+)
 
 
 class EditError(TrainloopError):
@@ -52,6 +65,71 @@ def apply(target: str, edit: str) -> str:
     for start, place in reversed(found):
         lines[start : start + len(place.old)] = place.new
     return "\n".join(lines).strip("\n")
+
+
+def apply_words(target: str, edit: str) -> str:
+    """The target with all words of a one-line edit changed.
+
+    Raises:
+        EditError: the line has another form, or what it looks for is not in the target or there more than once, or two
+            changes overlap.
+    """
+    spans = sorted(_spans(target, edit), key=lambda span: span[0])
+    for (_, end, _), (start, _, _) in pairwise(spans):
+        if start < end:
+            raise EditError(0, "two changes of this line overlap; write them as one")
+    for start, end, new in reversed(spans):
+        target = target[:start] + new + target[end:]
+    return target
+
+
+def _spans(target: str, edit: str) -> Iterator[tuple[int, int, str]]:
+    """Where each change of a one-line edit begins and ends in the target, and what comes there."""
+    end = 0
+    while match := WORD.match(edit, end):
+        yield _line_at(target, match) if match["where"] else _word_at(target, match["old"], match["new"] or "")
+        end = match.end()
+        if end == len(edit):
+            return
+        if not edit.startswith(", ", end):
+            break
+        end += 2
+    told = "`old` → `new`, `old` → nothing, after `line`: `new line` or before `line`: `new line`, with a comma between"
+    raise EditError(0, f"write {told}; here it is {edit[end:]!r}")
+
+
+def _word_at(target: str, old: str, new: str) -> tuple[int, int, str]:
+    _require_once(target.count(old), old)
+    start = target.index(old)
+    end = start + len(old)
+    first, last = target.rfind("\n", 0, start) + 1, (target + "\n").index("\n", end)
+    if not new and not (target[first:start] + target[end:last]).strip():
+        return first, min(last + 1, len(target)), ""
+    return start, end, new
+
+
+def _line_at(target: str, match: re.Match[str]) -> tuple[int, int, str]:
+    lines = target.splitlines(keepends=True)
+    found = [number for number, line in enumerate(lines) if line.strip() == match["at"]]
+    _require_once(len(found), match["at"])
+    line = lines[found[0]]
+    deeper = 4 if match["where"] == "after" and line.rstrip().endswith(":") else 0
+    blanks = " " * (len(line) - len(line.lstrip()) + deeper)
+    start = sum(map(len, lines[: found[0]]))
+    if match["where"] == "before":
+        return start, start, f"{blanks}{match['line']}\n"
+    end = start + len(line.rstrip("\n"))
+    return end, end, f"\n{blanks}{match['line']}"
+
+
+def _require_once(count: int, text: str) -> None:
+    if count != 1:
+        raise EditError(
+            0,
+            f"{text!r} stands there {count} times; write enough of it to tell which"
+            if count
+            else f"{text!r} does not stand there",
+        )
 
 
 def _places(edit: str) -> Iterator[_Place]:
