@@ -28,6 +28,7 @@ from trainloop.course import Course, CourseError
 from trainloop.sandbox.box import Box
 
 GENERATED = ("source", "release", "solutions")
+WRITTEN = ("demo", "proof", "check", "hints")  # what is counted as the article's code
 # Asked of a lesson: generated lines, the article's code, answers.md.
 MOST = {"generated": 8000, "code": 700, "answers": 900}
 
@@ -88,21 +89,22 @@ def table_of(costs: Mapping[str, Cost]) -> Table:
     table = Table(
         title="Lines a lesson",
         caption=f"asked, at most: code {MOST['code']}, answers.md {MOST['answers']}, generated {MOST['generated']}; "
-        "! is more. code: demonstrations, drawings, exercises, checks, hints, proofs",
+        "! is more. code: demonstrations, proofs, checks, hints; rest: drawings, exercises, questions",
         title_justify="left",
         caption_justify="left",
     )
     table.add_column("lesson")
-    headings = ["prose", "code", "of it checks", "proofs", "answers.md", "mistakes", "generated"]
+    headings = ["prose", "code", "of it checks", "proofs", "rest", "answers.md", "mistakes", "generated"]
     for heading in [*headings, *(["build, s", "run, s"] if timed else [])]:
         table.add_column(heading, justify="right")
     for slug, cost in costs.items():
-        code = sum(cost.code.values())
+        code = sum(cost.code.get(kind, 0) for kind in WRITTEN)
         row = [
             str(cost.prose),
             _marked(code, "code"),
             str(cost.code.get("check", 0)),
             str(cost.code.get("proof", 0)),
+            str(sum(cost.code.values()) - code),
             _marked(cost.answers, "answers"),
             str(cost.mistakes),
             _marked(cost.generated, "generated"),

@@ -73,8 +73,10 @@ class ExerciseKey:
     points: float
     sentences: tuple[str, ...] = field(metadata=keyfile.NAMED)
     checks: tuple[CheckKey, ...]
-    hints: tuple[tuple[str, str], ...] = ()  # title in a learner's words, text; from the softest on
-    edits: tuple[EditKey, ...] = ()
+    hints: tuple[tuple[str, str], ...] = field(
+        default=(), metadata=keyfile.ONE_LINE
+    )  # title in a learner's words, text; from the softest on
+    edits: tuple[EditKey, ...] = field(default=(), metadata=keyfile.ONE_LINE)
 
 
 @dataclass(frozen=True)

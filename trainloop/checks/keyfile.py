@@ -16,10 +16,11 @@
         ...
 
 It follows the dataclasses of `key`, whatever fields they have: a field at its default is left out, and one that is not
-in the file has its default. Two kinds of fields say in their metadata that they have a form of their own. Each item of
-a `NAMED` field gets a name, a few digits of its digest. A `BY_NAME` field, somewhere inside of the same object, holds
-an observation for each of these items; all of them together are the table "seen", a row an item, a column a field.
-What is the same as in an earlier row of the column stands there as that row's name.
+in the file has its default. Three kinds of fields say in their metadata that they have a form of their own. Each item
+of a `NAMED` field gets a name, a few digits of its digest. A `BY_NAME` field, somewhere inside of the same object,
+holds an observation for each of these items; all of them together are the table "seen", a row an item, a column a
+field. What is the same as in an earlier row of the column stands there as that row's name. Each item of a `ONE_LINE`
+field has a line of its own, however long.
 
 Floating-point numbers are rounded, by less than a tenth of what the enclosing check's rule tolerates.
 """
@@ -43,9 +44,10 @@ from trainloop.checks.values import Json, Value
 
 NAMED: Mapping[str, str] = {"keyfile": "named"}
 BY_NAME: Mapping[str, str] = {"keyfile": "by name"}
+ONE_LINE: Mapping[str, str] = {"keyfile": "one line"}
 TABLE = "seen"
 DIGITS = 6  # of a digest, in a name
-WIDTH = 120  # characters of a line that holds more than one thing
+WIDTH = 200  # characters of a line that holds more than one thing
 FINER = 100  # how much smaller than the tolerance the last digit of a number is, at its leading digit
 
 T = TypeVar("T")
@@ -95,6 +97,8 @@ def _object(thing: Any, around: _Around) -> dict[str, Any]:
         elif _form(each) == "named":
             named = zip(around.names, item, strict=True)
             written[each.name] = _Rows({name: _plain(one, around) for name, one in named})
+        elif _form(each) == "one line":
+            written[each.name] = [_Line(_flat(_plain(one, around))) for one in item]
         else:
             written[each.name] = _plain(item, around)
     if is_named:
@@ -168,7 +172,15 @@ def _lines(node: Any) -> list[str]:
     for name, item in node.items():
         first, *rest = _lines(item)
         parts.append([f"{_compact(name)}:{first}", *rest])
-    return ["{", *_indented(parts, share=not isinstance(node, _Rows)), "}"]
+    if isinstance(node, _Rows):
+        return ["{", *_indented(parts, share=False), "}"]
+    first, *rest = _indented(parts, share=True)
+    return _closed([f"{{{first.removeprefix(' ')}", *rest])
+
+
+def _closed(lines: Sequence[str]) -> list[str]:
+    """The lines of an object, with its closing brace behind the last."""
+    return [*lines[:-1], lines[-1] + "}"]
 
 
 def _indented(parts: Sequence[Sequence[str]], share: bool) -> list[str]:
