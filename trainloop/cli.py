@@ -274,24 +274,35 @@ def site(
 @command(WRITE, "audit 2.1")
 def audit(
     lessons: Lessons = None,
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", min=1, help="How many edits of each exercise (default: all, which takes long)."),
+    ] = None,
     workers: Annotated[int | None, typer.Option("--workers", "-n", min=1, help="Answers run at the same time.")] = None,
 ) -> None:
     """Measure how well checks catch and name what nobody wrote down: edits of all right answers."""
     with _plain_errors():
         from trainloop.authoring.audit import audit as audit_lesson
-        from trainloop.authoring.audit import read_judged, report
+        from trainloop.authoring.audit import read_judged, report, total
         from trainloop.authoring.lesson import read
         from trainloop.checks.key import Key
         from trainloop.course import Course
         from trainloop.sandbox.box import Box
 
         course = Course.find()
+        texts = {slug: read(course.text(slug)) for slug in _slugs(course, lessons)}
+        coded = sum(not one.is_question for text in texts.values() for one in text.exercises.values())
+        everything = []
         with ExitStack() as stack:
             boxes = [stack.enter_context(Box()) for _ in range(workers or os.cpu_count() or 1)]
-            for slug in _slugs(course, lessons):
+            advance = stack.enter_context(_progress("Auditing", coded))
+            for slug, text in texts.items():
                 judged = read_judged(course.root / "tests" / "audit" / f"{slug}.toml")
-                found = audit_lesson(read(course.text(slug)), Key.load(course.key(slug)), boxes, judged)
+                found = audit_lesson(text, Key.load(course.key(slug)), boxes, judged, sample, advance)
                 console.print(report(slug, found), markup=False, highlight=False, soft_wrap=True)
+                everything += found
+        if len(texts) > 1:
+            console.print(total(everything), markup=False, highlight=False, soft_wrap=True)
 
 
 @command(WRITE, "run 1.1 2.1")

@@ -17,7 +17,7 @@ import copy
 import hashlib
 import random
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,7 +67,14 @@ class Audited:
         return self.named + self.related + self.edited
 
 
-def audit(lesson: Lesson, key: Key, boxes: Sequence[Box], judged: Mapping[str, str]) -> list[Audited]:
+def audit(
+    lesson: Lesson,
+    key: Key,
+    boxes: Sequence[Box],
+    judged: Mapping[str, str],
+    sample: int | None = None,
+    advance: Callable[[str], None] = lambda _: None,
+) -> list[Audited]:
     """Audit a lesson.
 
     Args:
@@ -75,22 +82,25 @@ def audit(lesson: Lesson, key: Key, boxes: Sequence[Box], judged: Mapping[str, s
         key: its whole key, as built.
         boxes: to run the edits in.
         judged: what was judged by eye to be no fault: an edit's mark, and the reason.
+        sample: how many edits of each exercise, drawn by its name; all, if not given.
+        advance: is called with the name of each exercise that is done.
     """
-    named = {name: one for name, one in lesson.exercises.items() if not one.is_question}
-    tried = {name: _tried(lesson, one) for name, one in named.items()}
-    answers = [(name, edit.code) for name, found in tried.items() for edit in found]
-    seen = observe_answers(lesson, boxes, answers)
-    return [_audited(lesson, key.exercises[name], tried[name], seen, boxes, judged) for name in named]
+    found = []
+    for name, one in lesson.exercises.items():
+        if not one.is_question:
+            tried = _tried(lesson, one)
+            if sample is not None and sample < len(tried):
+                tried = dict(random.Random(name).sample([*tried.items()], sample))
+            seen = observe_answers(lesson, boxes, [(name, edit.code) for edit in tried])
+            found.append(_audited(lesson, key.exercises[name], tried, seen, boxes, judged))
+            advance(name)
+    return found
 
 
 def report(slug: str, found: Sequence[Audited]) -> str:
     """The audit of a lesson as plain text."""
     lines = [f"{slug}", f"  {'exercise':20}{'edits':>7}{'same':>7}{'by eye':>8}{'caught':>8}{'told':>7}"]
-    for one in found:
-        real = max(1, one.edits - one.equivalent - one.by_eye)
-        told = f"{one.told / max(1, one.caught):.0%}"
-        share = f"{one.caught / real:.0%}"
-        lines.append(f"  {one.exercise:20}{one.edits:7}{one.equivalent:7}{one.by_eye:8}{share:>8}{told:>7}")
+    lines += [_row(one.exercise, [one]) for one in found]
     for one in found:
         lines += [f"  {one.exercise}: passes every check [{mark(edit)}]: {edit.what}" for edit in one.missed]
         lines += [
@@ -101,6 +111,18 @@ def report(slug: str, found: Sequence[Audited]) -> str:
         if one.by_eye > BY_EYE * one.edits:
             lines.append(f"  {one.exercise}: {one.by_eye} edits are judged by eye; at most {BY_EYE:.0%} may be.")
     return "\n".join(lines)
+
+
+def total(found: Sequence[Audited]) -> str:
+    """One line for the exercises of several lessons."""
+    return _row(f"{len(found)} exercises", found)
+
+
+def _row(name: str, found: Sequence[Audited]) -> str:
+    edits, same, by_eye = (sum(getattr(one, what) for one in found) for what in ("edits", "equivalent", "by_eye"))
+    caught, told = sum(one.caught for one in found), sum(one.told for one in found)
+    shares = f"{caught / max(1, edits - same - by_eye):>8.1%}{told / max(1, caught):>7.0%}"
+    return f"  {name:20}{edits:7}{same:7}{by_eye:8}{shares}"
 
 
 def mark(edit: Edit) -> str:
