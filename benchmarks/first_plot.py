@@ -25,7 +25,7 @@ from tests.browser import open_browser
 from tests.walks.jupyterlab import Desk, Notebook, new_page
 from trainloop.learner.lab import START
 
-BOUND_SECONDS = 10.0
+BOUND_SECONDS = 5.0
 LESSON, TITLE, FIGURE = "1.1-what-is-a-training-loop", re.compile("^1[.]1 "), "Ten measured points"
 SEEN = "alt => [...document.images].some(one => one.alt.startsWith(alt) && one.complete && one.naturalWidth > 0)"
 
