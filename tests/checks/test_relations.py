@@ -38,6 +38,7 @@ def told(wrong: object, right: object, *others: tuple[object, object], rule: Rul
         (0.3 * Y, Y, "Every number is 0.3 times the right one."),
         (12_960_000 * Y, Y, "Every number is 12,960,000 times the right one."),
         (Y / 86_400, Y, "Every number is the right one divided by 86,400."),
+        (1e5 * Y / 1e9, 1e5 * Y, "Every number is the right one divided by 1,000,000,000."),
         ([31.0, 5], [31, 5], "The numbers are right, but a float stands where an int belongs."),
         ([2 * n for n in LOSSES], LOSSES, "Every number is twice the right one."),
         ([-Y, -S], [Y, S], "Every number has the right size and the wrong sign."),
@@ -97,6 +98,8 @@ def test_relations(wrong: object, right: object, sentence: str) -> None:
         (torch.tensor([0.0, 0.0, 3.4]), torch.tensor([0.0, 0.0, 1.7])),
         (torch.zeros(4), torch.tensor([0.2, -0.3, 0.1, 0.4])),  # nothing but zeros, not rounded
         (torch.zeros(4), torch.zeros(4, 1)),
+        (-torch.tensor([[4.2e-8, 2.9e-8, 7e-8]]), torch.tensor([[0.55, 0.38, 0.91]])),  # a 0 up to rounding is no share
+        (-7.6e-8 * Y, Y),
         (torch.tensor([4.0, 4.0, 4.0]), torch.tensor([2.0, 2.0, 2.0])),  # twice, the square, off by 2
         (torch.tensor([0.0, 1.0, 1.0]), torch.tensor([0.0, 1.0, -1.0])),
         (torch.tensor([3.0, 4.0, 9.0]), torch.tensor([1.5, 2.0, 4.4])),  # all but one

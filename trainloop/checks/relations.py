@@ -28,6 +28,7 @@ COUNTS = {
 }
 HUGE = 1e100
 TINY = 100  # times the tolerance: smaller numbers say nothing of a factor
+NOISE = 10  # times the tolerance: what is all smaller is a 0 up to rounding, and no share of anything
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _of_factors(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
     if not telling.any():
         return
     factor = float(np.median((x[telling] / y[telling]).ravel()))
-    if factor == 0 or not _close(x, factor * y, rule):
+    if factor == 0 or np.abs(x).max() <= NOISE * rule["atol"] or not _close(x, factor * y, rule):
         return
     numbers, every = _different(y[telling]), _every(y)
     if _is(factor, -1):
