@@ -143,7 +143,10 @@ def test_no_frames_and_no_description_are_refused() -> None:
         motion.animate(one_line, [1, 2], alt="A line.")
 
 
-@pytest.mark.parametrize(("count", "places"), [(1, [0]), (6, [0, 1, 2, 3, 4, 5]), (24, [0, 5, 9, 14, 18, 23])])
+@pytest.mark.parametrize(
+    ("count", "places"),
+    [(1, [0]), (7, [*range(7)]), (8, [*range(8)]), (9, [0, 2, 3, 5, 6, 8]), (24, [0, 5, 9, 14, 18, 23])],
+)
 def test_the_stills_are_evenly_spaced(count: int, places: list[int]) -> None:
     assert motion._evenly(count, 6) == places
 

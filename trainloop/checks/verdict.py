@@ -244,7 +244,7 @@ def _describe(check: CheckKey, observation: Observation) -> tuple[str, list[str]
         return _describe_accuracy(check.rule, observation), called
     if rules.is_option(check.rule) and value["type"] == "str":
         return "This is none of the letters offered. Write one of them, between quotes.", []
-    fact = _difference(value, expected, check.rule)
+    fact = _difference(value, expected, check.rule) + (" Is there a `return`?" if value["type"] == "None" else "")
     if "digest" in expected:
         return fact, called
     return fact, [*called, f"Yours:    {show(value)}", f"Expected: {show(expected)}"]
@@ -314,8 +314,7 @@ def _wrong_type(value: Value, expected: Value) -> str:
     kind, wanted = _type_name(value), _type_name(expected)
     if kind == wanted:
         return f"It gives an object of another class that is called {kind}; the plain {wanted} is expected."
-    hint = " Is there a `return`?" if kind == "None" else ""
-    return f"It gives {_article(kind)}; {_article(wanted)} is expected.{hint}"
+    return f"It gives {_article(kind)}; {_article(wanted)} is expected."
 
 
 def _where(x: values.Array, y: values.Array, rule: Rule) -> str:

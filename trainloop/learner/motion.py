@@ -27,7 +27,7 @@ from trainloop.plots import as_png, described
 # Lowest value, highest, step between two, and the one to start with.
 Slider: TypeAlias = tuple[float, float, float, float]
 
-STILLS, COLUMNS = 6, 2  # frames in the still picture, and how many side by side
+STILLS, ALL, COLUMNS = 6, 8, 2  # frames in the still picture, all where there are so few, and how many side by side
 FRAME_DPI, STILL_DPI = 100, 75
 PAUSE_MS = 350  # between two frames
 
@@ -170,8 +170,8 @@ def _places(step: float) -> int:
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """At most `most` places of `count`, evenly spaced, the first and the last among them."""
-    if count <= most:
+    """At most `most` places of `count`, evenly spaced, the first and the last among them; where there are few, all."""
+    if count <= max(most, ALL):
         return list(range(count))
     return [round(place * (count - 1) / (most - 1)) for place in range(most)]
 

@@ -26,7 +26,7 @@ from trainloop.site.mistakes import Mistake, mistakes
 from trainloop.site.signs import Sign, signs_of
 from trainloop.syllabus import TITLE
 
-STILLS = 6  # of the frames of an animation, where no JavaScript runs
+STILLS, ALL = 6, 8  # of the frames of an animation, where no JavaScript runs; up to so many are all shown
 FEW = 4  # mistakes beside a worked answer; all of them stand on a page of their own
 FIGURES = "_figures"  # the folder of the site in which pictures lie
 NOTEBOOKS = "_notebooks"  # and released notebooks
@@ -181,7 +181,8 @@ class _Writer:
         count = len(sources)
         stills = [place]
         if told["plays"]:
-            stills = sorted({round(k * (count - 1) / (STILLS - 1)) for k in range(STILLS)})
+            shown = count if count <= ALL else STILLS
+            stills = sorted({round(k * (count - 1) / max(shown - 1, 1)) for k in range(shown)})
         images = [_image(sources[k], told["alts"][k] if k == stills[-1] else "", width, height) for k in stills]
         about = {**{name: told[name] for name in ("sliders", "plays")}, "frames": sources, "alts": told["alts"]}
         if len(set(told["alts"])) == 1:
