@@ -260,10 +260,10 @@ def site(
     """Build the web edition: all lessons, with figures and quizzes, as pages that need no kernel and no network."""
     with _plain_errors():
         from trainloop.course import Course
-        from trainloop.site.build import FOLDER, build, check_installed
+        from trainloop.site.build import FOLDER, build, check_installed, with_pages
 
         course = Course.find()
-        slugs = _slugs(course, lessons)
+        slugs = with_pages(_slugs(course, lessons))
         check_installed()
         out = output or course.root / FOLDER
         with _progress("Building the site", len(slugs) + 1) as advance:

@@ -66,15 +66,16 @@ def build(
         step: called with a few words after each lesson, and once more at the end.
 
     Raises:
-        SiteError: a package is missing, a cell fails, a lesson's moving figures are too large, or a link leads nowhere.
+        SiteError: a package is missing, no lesson is named that has a page, a cell fails, a lesson's moving figures are
+            too large, or a link leads nowhere.
     """
     check_installed()
+    slugs = with_pages(slugs)
     if paper:
         book.browser()
     edition = "open" if solutions else "without-solutions"
     _make_room(out, edition)
-    # What is optional is to be run and mended: without a kernel there is nothing to read.
-    lessons = [read(course.text(slug)) for slug in slugs if not is_optional(slug)]
+    lessons = [read(course.text(slug)) for slug in slugs]
     signs = table((course.root / "docs" / "notation.md").read_text(encoding="utf-8"))
 
     def made(lesson: Lesson) -> Page:
@@ -99,6 +100,18 @@ def build(
     else:
         (out / book.FILE).unlink(missing_ok=True)
     step("Sphinx")
+
+
+def with_pages(slugs: Sequence[str]) -> list[str]:
+    """The lessons that have a page. What is optional is to be run and mended: without a kernel there is nothing in it.
+
+    Raises:
+        SiteError: none of them has.
+    """
+    found = [slug for slug in slugs if not is_optional(slug)]
+    if not found:
+        raise SiteError(f"{', '.join(slugs)}: an optional notebook has no page. Name a lesson, or none for all.")
+    return found
 
 
 def _make_room(out: Path, edition: str) -> None:
