@@ -54,6 +54,15 @@ def test_every_edit_of_every_right_answer_is_accounted_for(found: Audited) -> No
     assert found.missed == [] and found.by_eye == 0
 
 
+def test_a_sample_is_counted_and_summed_up(tiny: Built, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditing, "DRAWS", 2)
+    done: list[str] = []
+    (some,) = audit(tiny.lesson, tiny.key, [box], {}, 5, done.append)
+    assert some.edits == 5 == some.equivalent + some.caught + len(some.missed)
+    assert done == ["relu"]
+    assert auditing.total([some, some]).split()[:3] == ["2", "exercises", "10"]
+
+
 def test_what_changes_nothing_is_equivalent(found: Audited) -> None:
     """Such as `>=` for `>`, or the notebook's own x that no demonstration binds."""
     assert found.equivalent > 2

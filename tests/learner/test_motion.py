@@ -148,7 +148,7 @@ def test_no_frames_and_no_description_are_refused() -> None:
     [(1, [0]), (7, [*range(7)]), (8, [*range(8)]), (9, [0, 2, 3, 5, 6, 8]), (24, [0, 5, 9, 14, 18, 23])],
 )
 def test_the_stills_are_evenly_spaced(count: int, places: list[int]) -> None:
-    assert motion._evenly(count, 6) == places
+    assert motion.stills(count) == places
 
 
 @pytest.mark.parametrize(("step", "places"), [(1.0, 0), (0.5, 1), (0.1, 1), (0.05, 2), (0.001, 3), (10.0, 0)])

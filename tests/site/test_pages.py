@@ -17,7 +17,7 @@ from trainloop.authoring.lesson import Exercise, Lesson
 from trainloop.authoring.notebooks import worked_answer
 from trainloop.course import Course
 from trainloop.site import demonstrations
-from trainloop.site.build import FRAME_BYTES, build
+from trainloop.site.build import FRAME_BYTES, build, with_pages
 from trainloop.site.demonstrations import shown
 from trainloop.site.errors import SiteError
 from trainloop.site.mistakes import mistakes
@@ -178,3 +178,10 @@ def test_a_demonstration_that_fails_is_told(tmp_path: Path) -> None:
     with pytest.raises(SiteError, match="ZeroDivisionError"):
         shown(broken, tmp_path / "kept")
     assert not list(tmp_path.glob("kept/*"))
+
+
+def test_an_optional_notebook_has_no_page() -> None:
+    optional = "4.1-twenty-silent-bugs"
+    assert with_pages([LESSONS[0], optional]) == [LESSONS[0]]
+    with pytest.raises(SiteError, match=r"4\.1-twenty-silent-bugs: an optional notebook has no page"):
+        with_pages([optional])

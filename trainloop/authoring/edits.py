@@ -123,13 +123,10 @@ def _line_at(target: str, match: re.Match[str]) -> tuple[int, int, str]:
 
 
 def _require_once(count: int, text: str) -> None:
-    if count != 1:
-        raise EditError(
-            0,
-            f"{text!r} stands there {count} times; write enough of it to tell which"
-            if count
-            else f"{text!r} does not stand there",
-        )
+    if count == 0:
+        raise EditError(0, f"{text!r} does not stand there")
+    if count > 1:
+        raise EditError(0, f"{text!r} stands there {count} times; write enough of it to tell which")
 
 
 def _places(edit: str) -> Iterator[_Place]:

@@ -73,9 +73,8 @@ class ExerciseKey:
     points: float
     sentences: tuple[str, ...] = field(metadata=keyfile.NAMED)
     checks: tuple[CheckKey, ...]
-    hints: tuple[tuple[str, str], ...] = field(
-        default=(), metadata=keyfile.ONE_LINE
-    )  # title in a learner's words, text; from the softest on
+    # Title in a learner's words, text; from the softest on.
+    hints: tuple[tuple[str, str], ...] = field(default=(), metadata=keyfile.ONE_LINE)
     edits: tuple[EditKey, ...] = field(default=(), metadata=keyfile.ONE_LINE)
 
 

@@ -174,13 +174,10 @@ def _lines(node: Any) -> list[str]:
         parts.append([f"{_compact(name)}:{first}", *rest])
     if isinstance(node, _Rows):
         return ["{", *_indented(parts, share=False), "}"]
-    first, *rest = _indented(parts, share=True)
-    return _closed([f"{{{first.removeprefix(' ')}", *rest])
-
-
-def _closed(lines: Sequence[str]) -> list[str]:
-    """The lines of an object, with its closing brace behind the last."""
-    return [*lines[:-1], lines[-1] + "}"]
+    lines = _indented(parts, share=True)
+    lines[0] = "{" + lines[0].removeprefix(" ")
+    lines[-1] += "}"
+    return lines
 
 
 def _indented(parts: Sequence[Sequence[str]], share: bool) -> list[str]:

@@ -98,7 +98,7 @@ def animate(draw: Callable[[int], Figure], frames: Sequence[int], alt: str) -> N
     """
     if not frames:
         raise ValueError("There is nothing to show: `frames` is empty.")
-    chosen = [frames[index] for index in _evenly(len(frames), STILLS)]
+    chosen = [frames[index] for index in stills(len(frames))]
     still = _grid([as_png(draw(frame), STILL_DPI) for frame in chosen])
     data, metadata = described(still, alt)
     pictures = [as_png(draw(frame), FRAME_DPI) for frame in frames]
@@ -169,11 +169,11 @@ def _places(step: float) -> int:
     return max(0, -math.floor(math.log10(step)))
 
 
-def _evenly(count: int, most: int) -> list[int]:
-    """At most `most` places of `count`, evenly spaced, the first and the last among them; where there are few, all."""
-    if count <= max(most, ALL):
+def stills(count: int) -> list[int]:
+    """Which of `count` frames a still picture shows: all, if they are few; else some, evenly, first and last too."""
+    if count <= ALL:
         return list(range(count))
-    return [round(place * (count - 1) / (most - 1)) for place in range(most)]
+    return [round(place * (count - 1) / (STILLS - 1)) for place in range(STILLS)]
 
 
 def _grid(pictures: Sequence[bytes]) -> bytes:

@@ -20,13 +20,13 @@ from nbformat import NotebookNode
 
 from trainloop.authoring.lesson import Cell, Exercise, Lesson, Prediction
 from trainloop.authoring.notebooks import worked_answer
+from trainloop.learner.motion import stills
 from trainloop.site.demonstrations import PICTURE, Shown
 from trainloop.site.frames import FRAMES, SHARPER
 from trainloop.site.mistakes import Mistake, mistakes
 from trainloop.site.signs import Sign, signs_of
 from trainloop.syllabus import TITLE
 
-STILLS, ALL = 6, 8  # of the frames of an animation, where no JavaScript runs; up to so many are all shown
 FEW = 4  # mistakes beside a worked answer; all of them stand on a page of their own
 FIGURES = "_figures"  # the folder of the site in which pictures lie
 NOTEBOOKS = "_notebooks"  # and released notebooks
@@ -179,11 +179,8 @@ class _Writer:
         for slider in told["sliders"]:
             place = place * len(slider["values"]) + slider["start"]
         count = len(sources)
-        stills = [place]
-        if told["plays"]:
-            shown = count if count <= ALL else STILLS
-            stills = sorted({round(k * (count - 1) / max(shown - 1, 1)) for k in range(shown)})
-        images = [_image(sources[k], told["alts"][k] if k == stills[-1] else "", width, height) for k in stills]
+        shown = stills(count) if told["plays"] else [place]  # where no JavaScript runs
+        images = [_image(sources[k], told["alts"][k] if k == shown[-1] else "", width, height) for k in shown]
         about = {**{name: told[name] for name in ("sliders", "plays")}, "frames": sources, "alts": told["alts"]}
         if len(set(told["alts"])) == 1:
             about["alts"] = told["alts"][:1]
