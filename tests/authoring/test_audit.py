@@ -50,7 +50,7 @@ def test_a_build_without_edits_keeps_them_while_the_visible_checks_are_the_same(
 def test_every_edit_of_every_right_answer_is_accounted_for(found: Audited) -> None:
     assert found.exercise == "relu"
     assert found.edits == found.equivalent + found.caught + len(found.missed) > 30
-    assert found.caught == found.told + len(found.bare)
+    assert found.caught == found.told + found.own + len(found.bare)
     assert found.missed == [] and found.by_eye == 0
 
 
@@ -70,8 +70,27 @@ def test_what_changes_nothing_is_equivalent(found: Audited) -> None:
 
 def test_a_sentence_from_the_very_same_edit_does_not_count(found: Audited, tiny: Built) -> None:
     """The key knows the reference's own edits; only alternatives and pairs can read them with merit."""
-    bare = {edit.what for edit in found.bare}
-    assert {edit.what for edit in tiny.key.exercises["relu"].edits} <= bare
+    assert found.own >= len(tiny.key.exercises["relu"].edits) > 0
+    shares = auditing.total([found]).split()
+    assert shares[-1] == f"{found.told / (found.told + len(found.bare)):.0%}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "counted"),
+    [
+        ("return 3 * x.clamp(min=0)", "related"),
+        ("return x.undefined", "stopped"),
+        ("return x.clamp(min=0) + 0.013 * x**2", "bare"),
+    ],
+)
+def test_what_is_more_than_a_difference(
+    answer: str, counted: str, tiny: Built, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = Edit(f"def relu(x):\n    {answer}", "it is wrong")
+    monkeypatch.setattr(auditing, "_tried", lambda *_: {wrong: False})
+    (only,) = audit(tiny.lesson, tiny.key, [box], {})
+    counts = {"related": only.related, "stopped": only.stopped, "bare": len(only.bare)}
+    assert counts == {"related": 0, "stopped": 0, "bare": 0} | {counted: 1}
 
 
 def test_what_no_check_catches_is_listed(
@@ -93,14 +112,17 @@ def test_what_no_check_catches_is_listed(
 def test_silent_edits(tiny: Built, box: Box) -> None:
     answer = tiny.lesson.exercises["relu"].cell.source
     made = {edit.what: edit.code for edit in silent_edits(answer, tiny.lesson)}
-    assert set(made) == {
-        "the result is cut off from its graph", "`x` is read once, and never again", "`x` is shifted by one",
-        "`x` is changed",
-    }  # fmt: skip
+    assert set(made) == {"the result is cut off from its graph", "`x` is shifted by one", "`x` is changed"}
     seen = observe_answers(tiny.lesson, [box], [("relu", code) for code in made.values()])
     points = {what: judge(tiny.key.exercises["relu"], seen["relu", code]).points for what, code in made.items()}
-    assert points["the result is cut off from its graph"] == points["`x` is read once, and never again"] == 2.0
+    assert points["the result is cut off from its graph"] == 2.0
     assert points["`x` is shifted by one"] < 2.0
+
+
+def test_silent_edits_of_numbers_are_not_made_to_tensors_and_the_reverse(tiny: Built) -> None:
+    told = {edit.what for edit in silent_edits("def f(lr: float, n): return lr", tiny.lesson)}
+    assert {"`lr` is read once, and never again", "`n` is read once, and never again", "`n` is changed"} < told
+    assert not {"`lr` is changed", "`lr` is shifted by one"} & told
 
 
 def test_an_argument_that_the_notebook_binds_may_be_taken_from_there(tmp_path: Path) -> None:

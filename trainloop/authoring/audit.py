@@ -3,7 +3,9 @@
 One-place edits of the reference, the base and every alternative (`generic_edits`), pairs of them, and silent edits of
 the kinds that courses with good tests were seen to let pass: a detached graph, a changed input, an argument taken from
 the notebook, a setting read once and never again, a target shifted by one. Of each it is asked whether a check catches
-it, and what its author would have read. A sentence that the key has from the very same edit does not count.
+it, and what its author would have read: a name, a relation, an edit, or a sentence of an earlier kind (an error with
+its line, another type, shape or dtype), or no more than that the numbers differ. An edit that reads a sentence which
+the key has from this very edit counts neither way.
 
 An edit that no check catches may be no fault at all. It counts as equivalent if it agrees with the reference on
 `DRAWS` seeded draws of the numbers in every check. What is judged so by eye stands, with its reason, in
@@ -21,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from trainloop.authoring.draws import TITLE, drawn
 from trainloop.authoring.generic_edits import Edit, edits
 from trainloop.authoring.key_maker import known_words, observe_answers
 from trainloop.authoring.lesson import Check, Exercise, Lesson, without_markers
@@ -28,14 +31,15 @@ from trainloop.checks import values
 from trainloop.checks.evidence import Evidence
 from trainloop.checks.key import ExerciseKey, Key
 from trainloop.checks.values import Observation
-from trainloop.checks.verdict import EDITED, judge
+from trainloop.checks.verdict import EDITED, is_bare, is_relation, judge
 from trainloop.errors import TrainloopError
 from trainloop.sandbox.box import MAX_CHECKS, Box
 
 DRAWS = 200
 PAIRS = 40  # of edits, of each exercise
 BY_EYE = 0.02
-SPREAD = 0.3  # of a drawn number, as a share of the one that stands there
+NUMBERS = ("int", "float", "bool", "str")  # annotations of what is no tensor
+FEW = 4  # draws, of all
 
 Seen = Mapping[tuple[str, str], Mapping[str, Observation]]
 
@@ -56,6 +60,8 @@ class Audited:
     named: int = 0  # by a sentence that an author wrote
     related: int = 0
     edited: int = 0  # by the key's generic edits, where the edit is of an alternative or a pair
+    stopped: int = 0  # by an error, a type, a shape, a dtype
+    own: int = 0  # by the sentence that the key has from this very edit: counts neither way
     missed: list[Edit] = field(default_factory=list)
     bare: list[Edit] = field(default_factory=list)
     coincidences: list[tuple[Edit, str]] = field(default_factory=list)
@@ -64,7 +70,7 @@ class Audited:
     @property
     def told(self) -> int:
         """How many of those caught read something beyond a bare difference."""
-        return self.named + self.related + self.edited
+        return self.named + self.related + self.edited + self.stopped
 
 
 def audit(
@@ -121,7 +127,8 @@ def total(found: Sequence[Audited]) -> str:
 def _row(name: str, found: Sequence[Audited]) -> str:
     edits, same, by_eye = (sum(getattr(one, what) for one in found) for what in ("edits", "equivalent", "by_eye"))
     caught, told = sum(one.caught for one in found), sum(one.told for one in found)
-    shares = f"{caught / max(1, edits - same - by_eye):>8.1%}{told / max(1, caught):>7.0%}"
+    bare = sum(len(one.bare) for one in found)
+    shares = f"{caught / max(1, edits - same - by_eye):>8.1%}{told / max(1, told + bare):>7.0%}"
     return f"  {name:20}{edits:7}{same:7}{by_eye:8}{shares}"
 
 
@@ -205,13 +212,16 @@ def _tell(found: Audited, key: ExerciseKey, edit: Edit, is_own: bool, seen: Mapp
         found.named += 1
         found.coincidences += [(edit, key.sentences[one]) for one in sorted(mistakes) if _coincides(key, one, seen)]
         return
-    without = judge(replace(key, edits=()), seen)
-    sentences = {one.sentence for one in wrong}
-    bare = {one.sentence for one in without.checks if not one.detail or one.detail[0].startswith("Called:")}
-    if any(one.sentence not in bare for one in without.checks if one.status == "wrong" and not one.hidden):
+    of_edits = {EDITED.format(one.what) for one in key.edits}
+    without = [one for one in judge(replace(key, edits=()), seen).checks if one.status != "ok" and not one.hidden]
+    beyond = [one for one in without if not is_bare(one)]
+    if any(is_relation(one) for one in beyond):
         found.related += 1
-    elif not is_own and any(EDITED.format(one.what) in sentences for one in key.edits):
-        found.edited += 1
+    elif any(one.sentence in of_edits for one in wrong):
+        found.own += is_own
+        found.edited += not is_own
+    elif beyond or not wrong:  # where no visible check fails, a fixed sentence says so
+        found.stopped += 1
     else:
         found.bare.append(edit)
 
@@ -267,10 +277,14 @@ def _silent(function: ast.FunctionDef, bound: set[str]) -> Iterator[tuple[str, s
         if name == "self":
             continue
         number, tensor = f"isinstance({name}, (int, float))", f"hasattr({name}, 'detach')"
+        kind = ast.unparse(one.annotation) if one.annotation else ""
         if name in bound:
             yield f"{name} = globals().get('{name}', {name})", f"`{name}` is taken from the notebook"
-        once = f"globals().setdefault('first_{name}', {name})"
-        yield f"{name} = {once} if {number} else {name}", f"`{name}` is read once, and never again"
+        if "Tensor" not in kind:
+            once = f"globals().setdefault('first_{name}', {name})"
+            yield f"{name} = {once} if {number} else {name}", f"`{name}` is read once, and never again"
+        if kind in NUMBERS:
+            continue
         shifted = f"{name}.detach().roll(1, 0) if {tensor} and {name}.dim() else {name}"
         yield f"{name} = {shifted}", f"`{name}` is shifted by one"
         changed = f"import torch\\nif {tensor}:\\n    with torch.no_grad():\\n        {name}.add_(0.25)"
@@ -283,60 +297,30 @@ def _silent(function: ast.FunctionDef, bound: set[str]) -> Iterator[tuple[str, s
 def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
     """Those that agree with the reference whatever numbers stand in the checks."""
     left = list(unnoticed)
-    at_once = max(1, MAX_CHECKS // max(1, 2 * len(exercise.checks)))
-    for start in range(0, DRAWS, at_once):
+    calls = max(1, len(exercise.checks))
+    at_once = max(1, MAX_CHECKS // calls)
+    for start in (0, *range(FEW, DRAWS, at_once)):  # first a few: what is no equivalent differs soon
         if not left:
             break
-        drawn = _drawn(lesson, exercise, range(start, min(DRAWS, start + at_once)))
+        draws = range(start, min(DRAWS, start + at_once) if start else min(DRAWS, FEW))
+        text = drawn(exercise.name, without_markers(exercise.check.source), draws)
         answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in left))]
-        seen = observe_answers(drawn, boxes, answers)
+        seen = observe_answers(_with_checks(lesson, exercise, text), boxes, answers)
         right = seen[exercise.name, exercise.cell.source]
+        if TITLE not in right or right[TITLE]["saw"] != "value":
+            raise AuditError(f"{lesson.path}: the checks of {exercise.name} with drawn numbers stop: {right}")
         left = [edit for edit in left if _is_same(seen[exercise.name, edit.code], right)]
     return set(left)
 
 
-def _is_same(mine: Mapping[str, Observation], theirs: Mapping[str, Observation]) -> bool:
-    return all(
-        title in mine and values.same(mine[title], right, rtol=1e-4, atol=1e-6)
-        for title, right in theirs.items()
-        if right["saw"] == "value"
-    )
+def _is_same(mine: Mapping[str, Observation], right: Mapping[str, Observation]) -> bool:
+    return TITLE in mine and values.same(mine[TITLE], right[TITLE], rtol=1e-4, atol=1e-6)
 
 
-def _drawn(lesson: Lesson, exercise: Exercise, draws: range) -> Lesson:
-    """The lesson with a check cell that makes its checks once for each draw, with other numbers each time."""
-    tree = ast.parse(without_markers(exercise.check.source))
-    texts, checks = [], []
-    for draw in draws:
-        numbers = _Numbers(draw)
-        other = numbers.visit(copy.deepcopy(tree))
-        texts.append(ast.unparse(ast.fix_missing_locations(other)))
-        checks += [Check(title, "", True, exercise.check.line) for title in numbers.titles]
-    cell = replace(exercise.check, source="\n".join(texts))
-    changed = replace(exercise, check=cell, checks=tuple(checks), mistakes=(), alternatives=(), base=None)
+def _with_checks(lesson: Lesson, exercise: Exercise, text: str) -> Lesson:
+    """The lesson with another check cell for an exercise, of one check."""
+    cell = replace(exercise.check, source=text)
+    only = (Check(TITLE, "", False, exercise.check.line),)
+    changed = replace(exercise, check=cell, checks=only, mistakes=(), alternatives=(), base=None)
     cells = tuple(cell if one == exercise.check else one for one in lesson.cells)
     return replace(lesson, cells=cells, exercises={**lesson.exercises, exercise.name: changed})
-
-
-class _Numbers(ast.NodeTransformer):
-    """Other floating-point numbers in a check cell, and titles of their own."""
-
-    def __init__(self, draw: int) -> None:
-        self._draw, self._picker, self._calls = draw, random.Random(draw), 0
-        self.titles: list[str] = []
-
-    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        if type(node.value) is float:
-            by = self._picker.uniform(-SPREAD, SPREAD)
-            node.value = round(node.value * (1 + by) if node.value else by, 6)
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        match node:
-            case ast.Call(func=ast.Name(id="check"), args=[_, ast.Dict() as given, *_]):
-                self._calls += 1
-                for key in given.keys:
-                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                        key.value = f"{key.value} #{self._draw}.{self._calls}"
-                        self.titles.append(key.value)
-        return self.generic_visit(node)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 from trainloop.authoring.answers import Answer
@@ -109,7 +110,7 @@ class _Runner:
     def __init__(
         self, lesson: Lesson, boxes: Sequence[Runs], given: dict[str, Value], with_edits: bool = False
     ) -> None:
-        self.lesson, self.given = lesson, given
+        self.lesson, self.given, self.with_edits = lesson, given, with_edits
         self.box = Shared(boxes)
         self.boxes = len(boxes)
         self.seen: dict[tuple[str, str], dict[str, Observation]] = {}
@@ -117,15 +118,19 @@ class _Runner:
             name: generic_edits_of(lesson, one) if with_edits else [] for name, one in lesson.exercises.items()
         }
         self.readers = {name: read_readers(lesson.path, name) for name in lesson.exercises}
-        self.trials = [
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """All that the text of the lesson has to be tried."""
+        return [
             self.trial(exercise.name, answer)
-            for exercise in lesson.exercises.values()
+            for exercise in self.lesson.exercises.values()
             for answer in dict.fromkeys(
                 [
                     *(one.code for one in (*exercise.mistakes, *exercise.other_answers)),
                     *(edit.code for edit in self.edits[exercise.name]),
                     *([] if exercise.is_question else [idle(exercise.cell.source)]),
-                    *(hollow(exercise.cell.source) if with_edits else []),
+                    *(hollow(exercise.cell.source) if self.with_edits else []),
                     *(one.code for one in self.readers[exercise.name]),
                 ]
             )

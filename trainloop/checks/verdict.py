@@ -53,6 +53,10 @@ AS_RELEASED = (
 _NO_SUCH_THING = re.compile(
     r"(?:cannot unpack non-iterable (?P<other>\w+) object|'(?P<kind>\w+)' object is not (?:iterable|subscriptable))"
 )
+_BARE = re.compile(
+    r"(?:Item .*?: )?(?:The value differs|\d+ of \d+ entries differ)|.* of the predictions are right; at least ",
+    re.IGNORECASE,
+)
 _NOT_SO_MANY = re.compile(r"(?P<many>too many|not enough) values to unpack")
 
 Observations: TypeAlias = Mapping[str, Observation]
@@ -222,6 +226,16 @@ def _judge_hidden(
     if observation is None:
         return _result(check, "missing", "This check was not reached.")
     return _result(check, "wrong", AS_ABOVE if failed else ELSEWHERE)
+
+
+def is_bare(result: CheckResult) -> bool:
+    """Whether a failed check says no more than that numbers differ, and where, and by how much."""
+    return result.mistake is None and _BARE.match(result.sentence) is not None
+
+
+def is_relation(result: CheckResult) -> bool:
+    """Whether a failed check says more than the fact: a relation, or an edit. The fact stands below it, then."""
+    return result.mistake is None and bool(result.detail) and not result.detail[0].startswith("Called:")
 
 
 def _are_related(one: CheckKey, other: CheckKey) -> bool:

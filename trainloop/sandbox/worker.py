@@ -248,7 +248,7 @@ def _restore_defaults() -> None:
     torch.set_grad_enabled(True)
     torch.set_default_dtype(torch.float32)
     torch.set_default_device(None)
-    torch.manual_seed(SEED)
+    torch.default_generator.manual_seed(SEED)
     np.random.seed(SEED)
     random.seed(SEED)
 

@@ -1,0 +1,89 @@
+"""Draws: a check cell made many times over with other numbers, all of which come to one tensor.
+
+Two answers that agree on it are taken to be the same. One number of each part of what a check sees would cross the
+border by itself in a millisecond; a `digest` of all draws takes as long, and there are thousands of them an exercise.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import random
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from trainloop.checks import values
+from trainloop.checks.values import Value
+
+SPREAD = 0.3  # of a drawn number, as a share of the one that stands there
+FIRST = 32  # numbers of an array that are kept; of the rest only sums
+TITLE = "all draws"
+CELL = """\
+from trainloop.authoring.draws import digest as _digest
+_check, _digests = check, []
+def check(exercise, observations, rules=None, worth=None):
+    _digests.extend(_digest(call) for call in {{**observations, **(rules or {{}})}}.values())
+{draws}
+_check({exercise!r}, {{{title!r}: lambda: __import__("torch").tensor([one for each in _digests for one in each])}})
+"""
+
+
+def drawn(exercise: str, cell: str, draws: range) -> str:
+    """A check cell that makes the checks of `cell` once for each draw, with other numbers each time."""
+    tree = ast.parse(cell)
+    texts = [ast.unparse(ast.fix_missing_locations(_Numbers(draw).visit(copy.deepcopy(tree)))) for draw in draws]
+    return CELL.format(exercise=exercise, draws="\n".join(texts), title=TITLE)
+
+
+class _Numbers(ast.NodeTransformer):
+    """Other floating-point numbers in a check cell."""
+
+    def __init__(self, draw: int) -> None:
+        self._picker = random.Random(draw)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        if type(node.value) is float:
+            by = self._picker.uniform(-SPREAD, SPREAD)
+            node.value = round(node.value * (1 + by) if node.value else by, 6)
+        return node
+
+
+def digest(call: Callable[[], object]) -> list[float]:
+    """What a check would see, in a few numbers: its form, its numbers or their sums; an error in one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        seen = values.observe(call)
+    if seen["saw"] != "value":
+        return [_sum_of(seen["saw"] + str(seen.get("type", "")))]
+    return [_sum_of(json.dumps(_form(seen["value"]))), *_numbers_of(seen["value"])]
+
+
+def _sum_of(text: str) -> float:
+    return float(zlib.crc32(text.encode()) % 1_000_003)
+
+
+def _form(value: Value) -> object:
+    """A value without its floating-point numbers."""
+    if "items" in value:
+        items = value["items"]
+        return value["type"], [[one[0], _form(one[1])] if value["type"] == "dict" else _form(one) for one in items]
+    if value["type"] == "float" or "dtype" in value:
+        return value["type"], value.get("dtype"), value.get("shape")
+    return value
+
+
+def _numbers_of(value: Value) -> Iterator[float]:
+    if "items" in value:
+        for one in value["items"]:
+            yield from _numbers_of(one[1] if value["type"] == "dict" else one)
+    elif value["type"] == "float":
+        yield values.number(value)
+    elif "dtype" in value:
+        numbers = values.array(value).astype(np.float64).ravel()
+        yield from map(float, numbers[:FIRST])
+        if numbers.size > FIRST:
+            yield float(numbers @ np.cos(1.7 * np.arange(numbers.size)))
