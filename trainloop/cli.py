@@ -448,6 +448,7 @@ def _grade_class(
         if may_write(changed):
             with _progress("Writing the gradebook", len(marks)) as advance:
                 marks = record_class(course, material, marks, lambda: advance(""))
+            _enter_names(course, slug)
         else:
             console.print("The gradebook is as it was. The verdicts are kept: a later run writes them.")
     graded = {student: mark.graded for student, mark in marks.items()}
@@ -455,6 +456,17 @@ def _grade_class(
     for line in [*notes(graded), "", *summary(marks)]:
         console.print(line, markup=False, highlight=False)
     return marks
+
+
+def _enter_names(course: Course, slug: str) -> None:
+    """Names that came with what was collected, into the gradebook; without them all else is as good."""
+    from trainloop.course import CourseError
+    from trainloop.grading import people
+
+    try:
+        people.enter(course, course.directory(slug).db_url)
+    except CourseError as error:
+        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _name_failed(what: str, failed: Mapping[str, str]) -> None:
@@ -594,6 +606,26 @@ def collect(
         if len(collected.notes) > MAX_ROWS:
             console.print(f"And {len(collected.notes) - MAX_ROWS} more such notes.", highlight=False)
         _name_failed("could not be collected", collected.failed)
+
+
+@command(TEACH, "students class.csv")
+def students(
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file, as Moodle, Canvas, nbgrader or a spreadsheet saves it.", metavar="FILE")
+    ],
+) -> None:
+    """Put a class list into nbgrader's gradebook: ids, names, email addresses. Who is in it already is updated."""
+    with _plain_errors():
+        from trainloop.classroom import class_list
+        from trainloop.course import Course
+
+        course = Course.find()
+        found = class_list.read(file)
+        done = class_list.enter(course, found.students)
+        count = len(found.students)
+        told = f"{file}: {count} student{'s' if count != 1 else ''}: {done.new} new, {done.known} known before."
+        for line in [told, *found.notes]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _system(name: str) -> Literal["canvas", "moodle"]:

@@ -38,6 +38,7 @@ from trainloop.checks.verdict import IN_WORDS, ExerciseResult, VerdictStatus
 from trainloop.checks.words import number
 from trainloop.course import Course, CourseError, absent
 from trainloop.errors import TrainloopError
+from trainloop.grading import people
 from trainloop.grading.batch import GradedSummary, grade_class
 from trainloop.grading.engine import Setup
 from trainloop.grading.engines import choose_engine
@@ -117,6 +118,10 @@ class SubmissionExporter(NotebookExporter):
         graded_folder = Path(self.parent._format_dest(names["assignment"], names["student"]))
         begin(graded_folder)
         keep_receipt(self.parent.coursedir, folder, graded_folder)
+        try:
+            people.enter(self._course, names["db_url"])
+        except CourseError as error:  # a help that is not there; the mark is
+            self.parent.log.warning(str(error))
         points = f"{number(graded.points)} of {number(graded.possible)} points"
         self.parent.log.info("%s: %s, %s", names["student"], graded.in_words, points)
         notebook = _with_verdict(graded, self._setup.material)
