@@ -444,7 +444,7 @@ def _grade_class(
             with _progress("Grading", len(folders)) as advance:
                 marks = grade_class(opened, folders, results(course), _counting(advance), force)
         if changed := changes(course, slug, marks):
-            console.print(changes_table(changed))
+            console.print(changes_table(changed, console.width))
         if may_write(changed):
             with _progress("Writing the gradebook", len(marks)) as advance:
                 marks = record_class(course, material, marks, lambda: advance(""))
@@ -452,7 +452,7 @@ def _grade_class(
         else:
             console.print("The gradebook is as it was. The verdicts are kept: a later run writes them.")
     graded = {student: mark.graded for student, mark in marks.items()}
-    console.print(class_table(graded, slug))
+    console.print(class_table(graded, slug, console.width))
     for line in [*notes(graded), "", *summary(marks)]:
         console.print(line, markup=False, highlight=False)
     return marks
@@ -517,7 +517,9 @@ def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None
             found = class_results(course, slug, students, lambda: advance(""))
         one = report_on(course, found, names)
         page, picture = write_report(one, output or course.root / FOLDER)
-        for line in [*summary(one), f"The page: {page}", f"The picture: {picture}"]:
+        for line in summary(one, console.width):
+            console.print(line, markup=False, highlight=False)
+        for line in (f"The page: {page}", f"The picture: {picture}"):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         _name_failed("is graded, but the verdict cannot be read; grade the lesson again", found.failed)
 
