@@ -92,7 +92,9 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (TrainloopError, TraitError) as error:
-        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        from trainloop.checks.text import plain
+
+        errors.print(plain(str(error)), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 
