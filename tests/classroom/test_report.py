@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trainloop.checks.verdict import IN_WORDS
+from trainloop.classroom.class_report import Report, summary
 from trainloop.classroom.report import changes_table, class_table, shortened
 from trainloop.grading.grade import Graded
 from trainloop.grading.gradebook import Change
@@ -89,3 +90,15 @@ def test_no_name_is_wider_than_its_column(name: str, width: int) -> None:
     short: Any = shortened(name, width)
     assert cell_len(short) <= width and short.isprintable()
     assert ("…" in short) == (cell_len(shortened(name, 10_000)) > width)
+
+
+def test_the_report_in_a_terminal_keeps_to_its_width() -> None:
+    sentence = "The gradients add up: without a line that clears them, each step moves against the sum of all of them. "
+    row = SimpleNamespace(count=12, text=sentence * 3)
+    nobody = SimpleNamespace(count=0, who="")
+    counts = {"slug": "2.1", "students": 30, "mean": 0.5, "right": 3, "mistakes": [row] * 5, "disagreements": ()}
+    made = cast(Report, SimpleNamespace(**counts, not_graded=nobody, handed_in_since=nobody))
+    for width in (80, 120):
+        lines = summary(made, width)
+        assert width - 20 < max(map(len, lines)) < width
+        assert sum(line.endswith(" ...") for line in lines) == 3
