@@ -2,7 +2,7 @@
 # Options go into ARGS, for example: make test ARGS="-k relu"
 
 UV := tools/uv
-RUN := $(UV) run --no-sync
+RUN := $(UV) run
 CODE := $(wildcard trainloop tests benchmarks)
 READY := .venv/.ready
 
@@ -50,4 +50,3 @@ benchmark: $(READY)  ## Measure how many submissions a minute are graded
 # which is not committed because it names the host that each package came from.
 $(READY): pyproject.toml
 	$(UV) sync
-	@touch $@

@@ -306,9 +306,52 @@ def test_demo_without_the_sample_class(own_course: Course, tmp_path: Path) -> No
 # --------------------------------------------------------------------------------------------------------------- check
 
 
-@pytest.mark.parametrize("name", ["there is none.ipynb", "."])
-def test_check_of_a_file_that_there_is_not(own_course: Course, name: str) -> None:
-    refused(trainloop(own_course.root, "check", name), f"There is no file {name}")
+def test_check_of_a_file_that_there_is_not(own_course: Course) -> None:
+    refused(trainloop(own_course.root, "check", "there is none.ipynb"), "There is no file there is none.ipynb")
+
+
+def test_check_of_a_folder_without_notebooks(own_course: Course) -> None:
+    refused(trainloop(own_course.root, "check", "."), "There is no notebook in the folder .")
+
+
+def test_check_of_a_lesson_by_its_number(own_course: Course, slug: str) -> None:
+    refused(trainloop(own_course.root, "check", "2.1"), "Open the lesson first: trainloop lab 2.1")
+    mine = own_course.root / "work" / slug / f"{slug}.ipynb"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(solved(own_course, slug))
+    result = trainloop(own_course.root, "check", "2.1")
+    assert result.exit_code == 0
+    there = sum(visible(own_course, slug).values())
+    assert f"{there} of {there} checks passed." in words(result)
+
+
+def test_check_of_a_folder_says_how_each_notebook_is(own_course: Course, slug: str) -> None:
+    """Those in it and one folder further down; of one that cannot be read, a sentence. Solutions are nobody's work."""
+    work = own_course.root / "work"
+    files = {
+        f"{slug}/{slug}.ipynb": solved(own_course, slug),
+        f"{slug}/{slug}-solution.ipynb": solved(own_course, slug),
+        f"{slug}/.ipynb_checkpoints/{slug}-checkpoint.ipynb": b"{}",
+        "2.1-broken.ipynb": b'{"cells": [',
+        "essay.ipynb": b"{}",
+    }
+    for name, data in files.items():
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_bytes(data)
+    (work / "2.1-folder.ipynb").mkdir()
+    result = trainloop(own_course.root, "check", "work")
+    assert result.exit_code == 1
+    there = sum(visible(own_course, slug).values())
+    said = words(result)
+    assert said.count("checks passed.") == 1 and f"{there} of {there} checks passed." in said
+    assert [line for line in result.output.splitlines() if line.startswith("work/")] == [
+        "work/2.1-broken.ipynb",
+        "work/2.1-folder.ipynb",
+        f"work/{slug}/{slug}.ipynb",
+        "work/essay.ipynb",
+    ]
+    assert "2.1-folder.ipynb could not be read (Is a directory)." in said
+    assert "ends in the middle" in said and '"essay.ipynb" is not a notebook of this course' in said
 
 
 @pytest.mark.parametrize(

@@ -554,36 +554,51 @@ def similar(lesson: Lesson, names: ByName = False, output: Output = None) -> Non
 @command(LEARN, "check 2.1")
 def check(
     notebook: Annotated[
-        str, typer.Argument(help="Your notebook: a file, or a lesson by number, in your working copy.", metavar="FILE")
+        str,
+        typer.Argument(
+            help="Your notebook: a lesson by number, in your working copy; a file; or a folder of them.",
+            metavar="NOTEBOOK",
+        ),
     ],
 ) -> None:
     """Grade your own notebook with the checks that you can see: all messages and a score, no gradebook."""
     with _plain_errors():
-        from trainloop.course import Course, CourseError
-        from trainloop.learner.lab import FOLDER
+        from trainloop.course import Course
+        from trainloop.learner.lab import to_check
 
-        course, file = Course.find(), Path(notebook)
-        if not file.exists() and file.suffix != ".ipynb":
-            slug = course.slug(notebook)
-            file = course.root / FOLDER / slug / f"{slug}.ipynb"
-            if not file.is_file():
-                raise CourseError(f"There is no {file} yet. Open the lesson first: trainloop lab {notebook}")
-        if not file.is_file():
-            raise CourseError(
-                f"There is no file {file}. Name your notebook: trainloop check work/<lesson>/<lesson>.ipynb"
-            )
-        from trainloop.grading.grade import LessonBundle, grade
-        from trainloop.grading.intake import rebuild
-        from trainloop.grading.notebook_report import notebook_report
+        course = Course.find()
+        files = to_check(course, notebook)
         from trainloop.sandbox.box import Box
 
+        all_right = True
+        with console.status("Running your notebook"), Box() as box:
+            for file in files:
+                told, is_right = _checked(course, file, box)
+                lines = [f"\n{file}", told] if len(files) > 1 else [told]
+                console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+                all_right &= is_right
+        if not all_right:
+            raise typer.Exit(1)
+
+
+def _checked(course: Course, file: Path, box: Box) -> tuple[str, bool]:
+    """What to tell of a learner's notebook, and whether all of it is right; one sentence where it cannot be read."""
+    from trainloop.course import CourseError
+    from trainloop.grading.grade import LessonBundle, grade
+    from trainloop.grading.intake import rebuild
+    from trainloop.grading.notebook_report import notebook_report
+
+    try:
         material = LessonBundle.visible(course, course.lesson_of(file))
         intake = rebuild(file.read_bytes(), material.base, material.released)
-        with console.status("Running your notebook"), Box() as box:
-            graded = grade(material, intake, box)
-        console.print(notebook_report(graded), markup=False, highlight=False, soft_wrap=True)
-        if graded.status != "ok":
-            raise typer.Exit(1)
+    except CourseError as error:
+        return str(error), False
+    except OSError as error:
+        return f"{file.name} could not be read ({error.strerror}).", False
+    if intake.status == "missing":
+        return " ".join(intake.notes), False
+    graded = grade(material, intake, box)
+    return notebook_report(graded), graded.status == "ok"
 
 
 @command(TEACH, "collect 2.1 submissions.zip")

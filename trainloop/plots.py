@@ -1,7 +1,7 @@
 """One look for all figures, and `show`, which never leaves a figure without a description in words.
 
-Figures are light cards with dark ink: full contrast on a light page, on a dark one and in print. The colours are those
-of Okabe and Ito (2008), told apart by colour-blind readers; lines differ in style as well.
+Figures are light cards with dark ink: full contrast on a light page and in print; a dark page dims the card. The
+colours are those of Okabe and Ito (2008), told apart by colour-blind readers; lines differ in style as well.
 """
 
 from __future__ import annotations

@@ -303,12 +303,17 @@ def test_it_fits_a_phone(browser: Browser, written: tuple[Path, Path]) -> None:
 
 
 def test_it_is_dark_where_the_reader_asks_for_dark(browser: Browser, written: tuple[Path, Path]) -> None:
-    grounds = []
+    """And its picture is dimmed there, but not on paper."""
+    grounds, dimmed = [], []
     for scheme in ("light", "dark"):
         page = opened(browser, written[0], color_scheme=scheme)
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        for media in ("screen", "print"):
+            page.emulate_media(media=media, color_scheme=scheme)
+            dimmed.append(page.locator("img.figure").evaluate("picture => getComputedStyle(picture).filter"))
         page.close()
     assert len(set(grounds)) == 2
+    assert dimmed == ["none", "none", "brightness(0.8) contrast(1.2)", "none"]
 
 
 def test_a_bar_is_as_long_as_the_share(browser: Browser, written: tuple[Path, Path], anonymous: Report) -> None:

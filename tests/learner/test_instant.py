@@ -26,6 +26,7 @@ CELLS = {
     "set up": (
         "import torch\nfrom trainloop import check\nX = torch.tensor([1.0, 2.0])\ndef letter() -> str:\n    return 'B'"
     ),
+    "hint before any check": "from trainloop import hint\nhint()",
     "no name": CALL,
     "right": f"def double(x):\n    return 2 * x\n{CALL}",
     "named": f"def double(x):\n    return x * x\n{CALL}",
@@ -154,6 +155,7 @@ def printed(notebook: NotebookNode, name: str) -> tuple[str, str]:
                 "        is there. It is there. It is there. It is there.",
             ],
         ),
+        ("hint before any check", ['There are hints for these exercises: hint("double").']),
         ("no such hint", ["`double` has hints 1 to 2."]),
         ("hint by function", ["`double` has hints 1 to 2."]),
         ("hint elsewhere", ["There are no hints for `triple`. There are some for: double."]),

@@ -3,6 +3,7 @@ of another host."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 WIDTHS = (360, 768, 1440)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+MEDIA: tuple[Literal["screen", "print"], ...] = ("screen", "print")
 PATIENCE = 60_000  # milliseconds, on a busy machine
 AXE = {"preload": False}  # it would ask for style sheets again, at addresses where they are not
 MANY = 600  # presses of Tab; a page has fewer stops
@@ -240,6 +242,18 @@ def test_paper_shows_the_text_and_no_controls(browser: Browser, address: str) ->
         assert page.locator("figure.moving .stills img").first.is_visible()
         assert page.locator("h1").first.is_visible()
         assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_a_figure_is_dimmed_on_a_dark_page_and_not_on_paper(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        ready(page, f"{address}lessons/{LESSONS[0]}.html")
+        dimmed = {}
+        for scheme, media in itertools.product(SCHEMES, MEDIA):
+            page.emulate_media(color_scheme=scheme, media=media)
+            filters = "every => every.map(one => getComputedStyle(one).filter)"
+            dimmed[scheme, media] = set(page.locator("figure.shown img, figure.moving img").evaluate_all(filters))
+        assert dimmed.pop(("dark", "screen")) == {"brightness(0.8) contrast(1.2)"}
+        assert set.union(*dimmed.values()) == {"none"}
 
 
 def test_the_lessons_are_printed_as_one_book(browser: Browser, site: Site, tmp_path: Path) -> None:

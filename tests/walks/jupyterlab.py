@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.error import HTTPError
 
 from tests.conftest import copy_course
+from tests.documented import block, made
 from tests.pages import SCRIPTS, environment
 from tests.servers import PATIENCE, Server, serving
 from trainloop.course import Course
@@ -79,8 +80,10 @@ class Desk:
 
     @contextmanager
     def lab(self) -> Iterator[Lab]:
-        """`trainloop lab`, from its start to its end, as somebody types it. It must end well."""
-        with self._serving(SCRIPTS / "trainloop", "lab", "--no-browser", "--folder", self.work) as lab:
+        """What the README's `make lab` runs, from its start to its end. It must end well."""
+        (line,) = [words for words in block("README.md", "Learn") if words[0] == "make"]
+        program, *words = made(line)[-1]
+        with self._serving(SCRIPTS / program, *words, "--no-browser", "--folder", self.work) as lab:
             yield lab
 
     @contextmanager

@@ -106,12 +106,17 @@ def figure_of(notebook: Notebook, alt: str) -> Locator:
     return notebook.panel.get_by_role("img", name=re.compile(f"^{re.escape(alt)}"))
 
 
+DIMMED = {"Light": "none", "Dark": "brightness(0.8) contrast(1.2)"}
+
+
 def test_a_figure_is_seen_in_both_themes_and_spoken(spring: Notebook, album: Path) -> None:
+    """On a dark page it is dimmed."""
     figure = figure_of(spring, FIRST_FIGURE)
     figure.scroll_into_view_if_needed()
     for theme in THEMES:
         spring.theme(theme)
         assert figure.is_visible() and figure.evaluate("picture => picture.naturalWidth") > 500
+        assert figure.evaluate("picture => getComputedStyle(picture).filter") == DIMMED[theme]
         take(spring.page, album, f"look-figure-{theme.lower()}")
     spring.theme("Light")
 
@@ -298,8 +303,10 @@ def test_validate_agrees_with_a_failed_check_and_says_why(page: Page, lab: Lab, 
     wrong = known["mse"].mistakes[0]
     notebook = lab.open(page, put(desk, SPRING, {**reference(known), "mse": wrong.code}))
     answer = notebook.validate()
-    assert answer.inner_text().count("The following cell failed") == 1
-    assert wrong.sentence in flat(answer.inner_text())
+    _, _, said = answer.inner_text().partition("The following cell failed:")
+    assert said.lstrip().startswith(known["mse"].title), "the verdict comes first, and not the code of the check"
+    assert "The following cell failed" not in said
+    assert wrong.sentence in flat(said)
     assert_short(answer.locator("pre").last.inner_text())
     take(page, album, "student-validate")
 

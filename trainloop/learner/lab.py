@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
+from trainloop.course import Course
 from trainloop.errors import TrainloopError
 
 # Inside the course's folder, where learners look for it and two copies of the course do not meet;
@@ -38,8 +39,11 @@ from trainloop.errors import TrainloopError
 FOLDER = Path("work")
 RECORD = ".trainloop.json"
 FORMAT = 1
+SOLUTION = "{}-solution.ipynb"  # the worked solution of a lesson, beside the learner's notebook
 START = "0-start-here.md"  # sorts before every lesson, and is not a name that a learner would choose
 CONFIG = Path(__file__).with_name("jupyter")  # settings of Jupyter's for `trainloop lab` alone
+
+EXAMPLE = "trainloop check work/<lesson>/<lesson>.ipynb"
 
 Kind = Literal["new", "updated", "restored", "kept, newer version beside it", "unchanged"]
 Files: TypeAlias = dict[str, str]  # name of a file -> hash of its contents
@@ -197,6 +201,32 @@ def newer(release: Path, folder: Path) -> dict[str, Path]:
     return found
 
 
+def to_check(course: Course, named: str) -> list[Path]:
+    """The notebooks that a learner means by a file, a folder, or a lesson of their working copy.
+
+    Those of a folder lie in it or one folder further down, as in the working copy. Worked solutions are none of them.
+
+    Raises:
+        LabError: there is none.
+        CourseError: it is neither a file nor a folder nor a lesson.
+    """
+    place = Path(named)
+    if place.is_dir():
+        found = {path for pattern in ("*.ipynb", "*/*.ipynb") for path in place.glob(pattern)}
+        shown = [path for path in found if not any(part.startswith(".") for part in path.relative_to(place).parts)]
+        if mine := sorted(path for path in shown if not path.match(SOLUTION.format("*"))):
+            return mine
+        raise LabError(f"There is no notebook in the folder {place}. Name yours: {EXAMPLE}")
+    if not place.exists() and place.suffix != ".ipynb":
+        slug = course.slug(named)
+        place = course.root / FOLDER / slug / f"{slug}.ipynb"
+        if not place.is_file():
+            raise LabError(f"There is no {place} yet. Open the lesson first: trainloop lab {named}")
+    if not place.is_file():
+        raise LabError(f"There is no file {place}. Name your notebook: {EXAMPLE}")
+    return [place]
+
+
 def give(worked: Path, release: Path, folder: Path) -> Path:
     """Put the worked solution of a lesson beside the learner's notebook, in the folder whose checks it fits.
 
@@ -215,7 +245,7 @@ def give(worked: Path, release: Path, folder: Path) -> Path:
     home = newer(release, folder).get(worked.stem, folder / worked.stem)
     if not home.is_dir():
         raise LabError(f"There is no {home} for the solution to lie in. Run `trainloop lab` once, and then this again.")
-    place = home / f"{worked.stem}-solution.ipynb"
+    place = home / SOLUTION.format(worked.stem)
     try:
         if not os.path.lexists(place):
             write_whole(place, worked.read_bytes())

@@ -23,7 +23,7 @@ from traitlets import List, Unicode
 from traitlets.config import Configurable
 
 from trainloop.checks.key import VISIBLE_NAME, ExerciseKey, Key, KeyFileError
-from trainloop.learner.lab import START, LabError, Update, newer, write_whole
+from trainloop.learner.lab import SOLUTION, START, LabError, Update, newer, write_whole
 from trainloop.learner.progress import Progress, of_lesson, progress, remaining
 from trainloop.syllabus import MODULES, OPTIONAL, TITLE, hours, in_words, is_optional
 
@@ -50,7 +50,7 @@ HELP = """\
 Not a beginner? `from trainloop import placement`, then `placement()`, in any notebook: twenty questions name the
 lessons that are worth your time.
 
-More in a terminal (*File*, *New*, *Terminal*): `trainloop check FILE` runs a notebook from the top, as when it is
+More in a terminal (*File*, *New*, *Terminal*): `trainloop check 1.1` runs your notebook from the top, as when it is
 graded; `trainloop solution 1.1` brings the worked solution of a lesson.
 
 This page is written anew again and again. Keep your notes in a file of your own.
@@ -101,7 +101,7 @@ def rows(release: Path, work: Path, fresh: Collection[str] = ()) -> list[Row]:
 
 def _row(one: Progress, release: Path, work: Path, beside: Path | None, fresh: bool) -> Row:
     slug = one.slug
-    solutions = [folder / f"{slug}-solution.ipynb" for folder in (work / slug, beside) if folder is not None]
+    solutions = [folder / SOLUTION.format(slug) for folder in (work / slug, beside) if folder is not None]
     solution = next((path.relative_to(work).as_posix() for path in solutions if path.is_file()), "")
     row = Row(one, solution=solution, fresh=fresh)
     if beside is None:

@@ -326,4 +326,4 @@ def _inline(text: str) -> str:
 
 def _image(source: str, alt: str, width: int, height: int) -> str:
     size = f'width="{width}" height="{height}" loading="lazy" decoding="async"'
-    return f'<img class="dark-light" src="{source}" alt="{escape(alt, quote=True)}" {size}>'
+    return f'<img src="{source}" alt="{escape(alt, quote=True)}" {size}>'

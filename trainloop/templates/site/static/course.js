@@ -81,7 +81,7 @@
   function move(root) {
     var told = JSON.parse(root.querySelector("script").textContent);
     var stills = root.querySelector(".stills");
-    var frame = make("img", { className: "frame dark-light", width: told.size[0], height: told.size[1] });
+    var frame = make("img", { className: "frame", width: told.size[0], height: told.size[1] });
     var controls = make("div", { className: "sliders" });
     var inputs = told.sliders.map(function (slider) {
       var label = make("label", {}, controls);
