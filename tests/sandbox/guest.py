@@ -55,13 +55,22 @@ def tried() -> dict[str, object]:
     group = hierarchy.group(MEMORY)
     [folder] = hierarchy.parent.glob(f"{cgroups.PREFIX}*")
     codes = {name: _in_group(group, code) for name, code in JOBS.items()}
-    kills = group.kills()
+    kills, full = group.kills(), group.full()
     group.close()
+    above = hierarchy.group(MEMORY)
+    (above.folder / "cgroup.subtree_control").write_text("+memory")
+    below = cgroups.Hierarchy(hierarchy.version, above.folder).group(4 * MEMORY)
+    _in_group(below, JOBS["hungry"])
+    starved = (below.kills(), below.full())
+    below.close()
+    above.close()
     return {
         "version": hierarchy.version,
         "parent": str(hierarchy.parent),
         "codes": codes,
         "kills": kills,
+        "full": full,
+        "starved": starved,
         "is_removed": not folder.exists(),
     }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from trainloop.sandbox import cgroups
 from trainloop.sandbox.box import Box
 from trainloop.sandbox.cgroups import PREFIX, Hierarchy
-from trainloop.sandbox.job import Job, Limits, Step, StepResult
+from trainloop.sandbox.job import KILLED, Job, Limits, Step, StepResult
 
 LIMITS = Limits(cell_seconds=20.0, total_seconds=60.0, memory_bytes=2**30 + 2**29)
 # Five times 400 MB that no process has mapped any more, each kept by one page.
@@ -79,13 +81,37 @@ def test_a_group_tells_whom_it_ended(hierarchy: Hierarchy) -> None:
     try:
         with subprocess.Popen(["sh", "-c", "read go; exec tail /dev/zero"], stdin=subprocess.PIPE) as hungry:
             group.add(hungry.pid)
-            assert group.kills() == 0
+            assert (group.kills(), group.full()) == (0, False)
             hungry.communicate(b"go\n")
         assert hungry.returncode == -9
-        assert group.kills() == 1
+        assert (group.kills(), group.full()) == (1, True)
     finally:
         group.close()
-    assert group.kills() == 1  # known after it has gone
+    assert (group.kills(), group.full()) == (1, True)  # known after it has gone
+
+
+@contextmanager
+def small_computer(hierarchy: Hierarchy, memory_bytes: int) -> Iterator[Hierarchy]:
+    """A place for groups which together may have so much: as far as they can tell, that is the computer's memory."""
+    computer = hierarchy.group(memory_bytes)
+    try:
+        if hierarchy.version == "cgroup v2":
+            (computer.folder / "cgroup.subtree_control").write_text("+memory")
+        yield Hierarchy(hierarchy.version, computer.folder)
+    finally:
+        computer.close()
+
+
+def test_a_computer_whose_memory_is_full_is_not_the_jobs_fault(
+    hierarchy: Hierarchy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_computer(hierarchy, 2**29 + 2**28) as place:
+        monkeypatch.setattr(cgroups, "probe", lambda: place)
+        with Box(replace(LIMITS, memory_bytes=3 * 2**30), level="limits") as box:
+            starved = run(box, "x = bytearray(2**30)")
+            assert (starved.status, starved.reason, starved.may_be_the_machines) == ("out of memory", KILLED, True)
+            modest = run(box, "x = bytearray(2**28); print(1)")
+            assert (modest.status, modest.may_be_the_machines) == ("ok", False)
 
 
 def test_what_dead_graders_left_is_swept_away(hierarchy: Hierarchy) -> None:

@@ -36,6 +36,8 @@ def test_the_kernel_limits_and_tells(seen: dict[str, dict[str, Any]], place: str
         "parent": parent,
         "codes": {"small": 0, "hungry": -9, "hoard": -9},
         "kills": 2,
+        "full": True,
+        "starved": [1, False],  # where the memory of a group above was full, in the place of the computer's
         "is_removed": True,
     }
 

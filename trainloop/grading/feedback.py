@@ -49,7 +49,7 @@ from trainloop.checks.verdict import IN_WORDS
 from trainloop.checks.words import number
 from trainloop.grading.people import called
 from trainloop.grading.record import VERDICT
-from trainloop.grading.unfinished import begin, mark_unfinished
+from trainloop.grading.unfinished import IS_FINAL, begin, mark_unfinished
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 MAX_CELLS = 60  # cells on a page that are not exercises
@@ -357,6 +357,7 @@ class Summarise(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader is unty
         names = resources["nbgrader"]
         waiting, who = _recorded(names) if "db_url" in names else (frozenset(), names["student"])
         resources["page"] = page(nb, {**names, "student": who}, waiting)
+        resources[IS_FINAL] = resources["page"].is_final
         return nb, resources
 
 
@@ -381,7 +382,6 @@ def page(nb: NotebookNode, marks: Mapping[str, Any], waiting: AbstractSet[str] =
     judged = verdict.get("exercises", {})
     exercises = tuple(_exercise(name, judged[name], cells) for name in cells if name in judged)
     mine = [cells[name] for name in verdict.get("written", ()) if name in cells]
-    failed = verdict.get("status") == "grader error"
     return Page(
         title=lesson_title(nb, marks["assignment"]),
         student=plain(marks["student"], 400),
@@ -390,7 +390,7 @@ def page(nb: NotebookNode, marks: Mapping[str, Any], waiting: AbstractSet[str] =
         points=number(marks["score"]),
         possible=number(marks["max_score"]),
         late=number(marks["late_penalty"]) if marks.get("late_penalty") else "",
-        is_final=bool(exercises) and not failed,
+        is_final=bool(exercises) and verdict.get("status") != "grader error" and verdict.get("is_final", True),
         notes=tuple(plain(note, MAX_SENTENCE) for note in verdict.get("notes", ())),
         exercises=exercises,
         answers=tuple(_answer(name, nb, cells[name], waiting) for name in verdict.get("answers", {}) if name in cells),

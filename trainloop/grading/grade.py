@@ -48,6 +48,10 @@ SECOND_SUFFIX = ".again"  # ends the name of a check that is made a second time;
 RUN_BYTES = 1_000_000  # kept of what a submission's cells computed; a larger one is run again
 DRAFT_SUFFIX = ".part"
 ROOM = 100_000  # bytes, as a verdict takes
+DOUBT = (
+    "The computer was too busy, or short of memory, while this was graded, which may have cost points. The next run "
+    "tries again."
+)
 DRAFT_SECONDS = 3_600.0  # a draft that old has no writer any more
 SERIOUS: tuple[VerdictStatus, ...] = (
     "grader error",
@@ -117,6 +121,11 @@ class Graded:
         return sum(exercise.possible for exercise in self.exercises)
 
     @property
+    def is_final(self) -> bool:
+        """Whether the next run would come to the same."""
+        return self.status != "grader error" and not self.doubtful
+
+    @property
     def in_words(self) -> str:
         """The status of the submission, to be read by a person."""
         if self.status == "wrong":
@@ -150,7 +159,9 @@ def grade(material: LessonBundle, intake: Intake, box: Box) -> Graded:
     keep = steps and not doubtful
     ran = _remember(run_name(material, steps, box.limits, box.level), results) if keep else None
     memory = box.memory if results else ""
-    return replace(graded, ran=ran, memory=memory, seconds=time.monotonic() - started, doubtful=doubtful)
+    notes = (*graded.notes, DOUBT) if doubtful else graded.notes
+    seconds = time.monotonic() - started
+    return replace(graded, ran=ran, memory=memory, seconds=seconds, doubtful=doubtful, notes=notes)
 
 
 def _run(box: Box, job: Job) -> dict[str, StepResult]:
@@ -432,16 +443,17 @@ class Results:
             return None
 
     def failure(self, name: str) -> Graded | None:
-        """What stands for the verdict where the grader failed: it is recorded, and the next run tries again."""
+        """What stands for the verdict where the grader failed, or the machine's load may have decided: it is recorded,
+        and the next run tries again."""
         return self._read(name, FAILURE_SUFFIX)
 
     def put(self, name: str, graded: Graded) -> None:
-        """Keep a verdict: whole, or not at all. One with the status "grader error" is kept as a failure.
+        """Keep a verdict: whole, or not at all. One that is not final is kept as a failure.
 
         Raises:
             CourseError: it could not be written, as on a full disk.
         """
-        failed = graded.status == "grader error" or graded.doubtful
+        failed = not graded.is_final
         try:
             # Strictly: half a character, which no notebook could hold, is found here and not when it is recorded.
             text = json.dumps(graded.dump(), ensure_ascii=False)

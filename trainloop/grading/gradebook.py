@@ -212,8 +212,10 @@ class Writer:
             for one in self._held:
                 shutil.rmtree(one.draft, ignore_errors=True)
 
-    def write(self, student: str, notebook: NotebookNode, verdict: Mapping[str, Any]) -> None:
+    def write(self, student: str, notebook: NotebookNode, verdict: Mapping[str, Any], is_final: bool = True) -> None:
         """Write one verdict, and the notebook that it is about; what goes wrong with it stands in `failed`.
+
+        One that is not final is marked as unfinished.
 
         Raises:
             MissingEntry: the gradebook does not know the student, and may not add any.
@@ -222,7 +224,7 @@ class Writer:
         try:
             if not self._converter.create_student:
                 self._gradebook.find_student(student)
-            self._held.append(self._draft(student, notebook, verdict))
+            self._held.append(self._draft(student, notebook, verdict, is_final))
         except MissingEntry:
             raise
         except Exception as error:  # of any kind: it costs this student's mark, and no other
@@ -257,7 +259,7 @@ class Writer:
     def _place(self, student: str) -> Path:
         return Path(self._converter._format_dest(self._slug, student)) / f"{self._slug}.ipynb"
 
-    def _draft(self, student: str, notebook: NotebookNode, verdict: Mapping[str, Any]) -> _Held:
+    def _draft(self, student: str, notebook: NotebookNode, verdict: Mapping[str, Any], is_final: bool) -> _Held:
         """Make the folder that is to take the place of what an earlier run left."""
         text = nbformat.writes(notebook, version=4)
         text = text if text.endswith("\n") else text + "\n"
@@ -266,7 +268,7 @@ class Writer:
         (draft / place.name).write_text(text, encoding="utf-8")
         submitted = Path(self._converter._format_source(self._slug, student))
         keep_receipt(self._converter.coursedir, submitted, draft)
-        if any(one["status"] == "grader error" for one in verdict.values()):
+        if not is_final:
             (draft / UNFINISHED).touch()
         return _Held(student, verdict, _holds(place, text), draft)
 

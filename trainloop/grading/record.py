@@ -47,7 +47,7 @@ from trainloop.grading.gradebook import TIMESTAMP, Change, Writer, enter, keep_r
 from trainloop.grading.gradebook import changes as gradebook_changes
 from trainloop.grading.reader import Reader, brief
 from trainloop.grading.settings import Grading
-from trainloop.grading.unfinished import begin, mark_unfinished
+from trainloop.grading.unfinished import IS_FINAL, begin, mark_unfinished
 
 VERDICT = "trainloop"  # the notebook metadata that carries the verdict from one class to the other
 MAX_TIMESTAMP = 1_000  # bytes
@@ -219,6 +219,7 @@ def _verdict(graded: Graded, released: NotebookNode) -> dict[str, Any]:
     """What goes into the gradebook, and all that the feedback page says about it."""
     return {
         "status": graded.status,
+        "is_final": graded.is_final,
         "isolation": graded.level,
         "memory": graded.memory,
         "words": graded.in_words,
@@ -282,6 +283,7 @@ class RecordVerdict(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader is 
         with Gradebook(names["db_url"]) as gradebook:
             enter(gradebook.find_submission_notebook(*where), entries(nb))
             gradebook.db.commit()
+        resources[IS_FINAL] = nb.metadata.get(VERDICT, {}).get("verdict", {}).get("is_final", True)
         return nb, resources
 
 
@@ -360,8 +362,9 @@ def record_class(
         with Writer(converter, material.slug) as writer:
             for student, mark in marks.items():
                 try:
-                    notebook = _with_verdict(_kept_verdict(kept, mark, material), material)
-                    writer.write(student, notebook, entries(notebook))
+                    graded = _kept_verdict(kept, mark, material)
+                    notebook = _with_verdict(graded, material)
+                    writer.write(student, notebook, entries(notebook), graded.is_final)
                 except MissingEntry:
                     unknown.append(student)
                 except SQLAlchemyError:  # of the gradebook as a whole
@@ -387,7 +390,7 @@ def _kept_verdict(kept: Results, mark: GradedSummary, material: LessonBundle) ->
     if mark.graded.status == "grader error":
         why = mark.failures[-1] if mark.failures else "the grader failed."
         return kept.failure(mark.name) or grader_error(material, blank(material), why)
-    graded = kept.get(mark.name)
+    graded = kept.get(mark.name) if mark.graded.is_final else kept.failure(mark.name)
     if graded is None:
         raise CourseError(f"The verdict is gone from {kept.folder}. Run the command again.")
     return graded

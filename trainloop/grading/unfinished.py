@@ -17,6 +17,8 @@ from nbgrader.converters.base import BaseConverter
 
 from trainloop.grading.gradebook import UNFINISHED, clear_drafts
 
+IS_FINAL = "trainloop_is_final"  # among a converter's resources: whether what it writes is about a final verdict
+
 Undo: TypeAlias = Callable[[Mapping[str, str]], None]
 
 
@@ -33,8 +35,7 @@ class _Writer(FilesWriter):
             self.undo(resources["nbgrader"])
             raise
         is_draft = getattr(self.parent, "_sanitizing", False)  # nbgrader writes an autograded notebook twice
-        is_open = "page" in resources and not resources["page"].is_final  # about work that is to be graded yet
-        if not is_draft and not is_open:
+        if not is_draft and resources.get(IS_FINAL, True):
             finish(Path(self.build_directory))
         return path
 

@@ -37,7 +37,7 @@ from trainloop.sandbox import cgroups, isolation
 from trainloop.sandbox.clock import Clock
 from trainloop.sandbox.hosts import START_SECONDS, BoxError, Forks, FreshProcesses, Host
 from trainloop.sandbox.isolation import Level
-from trainloop.sandbox.job import DEFAULT_LIMITS, STALLED, Job, Limits, RunStatus, Step, StepResult
+from trainloop.sandbox.job import DEFAULT_LIMITS, KILLED, STALLED, Job, Limits, RunStatus, Step, StepResult
 from trainloop.sandbox.outputs import Outputs
 from trainloop.sandbox.portions import Portions
 from trainloop.sandbox.reports import Lines, parse
@@ -48,10 +48,6 @@ Ending: TypeAlias = Literal["done", "timeout", "ended", "memory", "processes", "
 GRACE_SECONDS = 1.0  # for a process whose reports have stopped to die by itself, so that we learn what of
 WATCH_SECONDS = 0.05  # between two looks at what the processes of a submission use
 WAITED = "It hardly computed, but waited for something that did not come."
-KILLED = (
-    "Its process was killed (signal 9). A computer does so when more memory is asked for than there is; code can do it "
-    "to itself, too."
-)
 MAX_CHECKS = 500  # in one check cell
 MAX_NAME = 500  # characters in an exercise's name or a check's title
 
@@ -395,7 +391,7 @@ class _Attempt:
                 reason = f"It had more than {self._limits.processes} processes and threads."
             case "timeout":
                 reason = self._waited
-            case "ended" if code == -signal.SIGKILL and not self._host.starved():
+            case "memory" | "ended" if (self._host.starved() or code == -signal.SIGKILL) and not self._host.full():
                 reason = KILLED
             case _:
                 reason = ""
@@ -460,7 +456,7 @@ class _Attempt:
         """The process that made the observations of a check is gone; the cells go on."""
         lost = [step for step in [self._current, *self._ahead] if step and step.kind == "check" and step.place == place]
         if lost and (self._current is None or self._current is lost[0]):
-            self._progress.leave_out(lost[0], _status("ended", code))
+            self._progress.leave_out(lost[0], *self._why("ended", code))
             self._current, self._last = None, lost[0]
             self._ahead = [step for step in self._ahead if step not in lost]
 

@@ -29,6 +29,7 @@ PROC = Path("/proc")
 PREFIX = "trainloop-"
 TRIES, TRY_SECONDS = 200, 0.01  # to remove a group: the last process in it may not be gone yet
 TRIAL_BYTES = 2**30
+NEARLY = 2**22  # bytes that may be left where memory is full: some are asked for in blocks
 
 _numbers = itertools.count()
 
@@ -40,12 +41,19 @@ class Files:
     most: str  # bytes, to be set
     most_with_swap: str
     swap_is_apart: bool  # whether the second is for swap alone
-    events: str  # tells, under `oom_kill`, how many processes were ended because memory was full
+    events: str  # tells, under `oom_kill`, how many processes were ended because memory was full: theirs or any above
+    full: tuple[str, str]  # file and name: how often their own memory was full; without a name, the most they had
 
 
 FILES: dict[Version, Files] = {
-    "cgroup v2": Files("memory.max", "memory.swap.max", True, "memory.events"),
-    "cgroup v1": Files("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", False, "memory.oom_control"),
+    "cgroup v2": Files("memory.max", "memory.swap.max", True, "memory.events", ("memory.events", "oom")),
+    "cgroup v1": Files(
+        "memory.limit_in_bytes",
+        "memory.memsw.limit_in_bytes",
+        False,
+        "memory.oom_control",
+        ("memory.max_usage_in_bytes", ""),
+    ),
 }
 
 
@@ -73,13 +81,18 @@ class Group:
     Args:
         hierarchy: where.
         memory_bytes: that its processes may have together.
+
+    Attributes:
+        folder: the kernel's, through which one talks to it.
     """
 
     def __init__(self, hierarchy: Hierarchy, memory_bytes: int) -> None:
         self._files = FILES[hierarchy.version]
-        self._folder = hierarchy.parent / f"{PREFIX}{os.getpid()}-{next(_numbers)}"
+        self.folder = hierarchy.parent / f"{PREFIX}{os.getpid()}-{next(_numbers)}"
         self._kills = 0
-        self._folder.mkdir()
+        self._is_full = False
+        self._sign = 1 if self._files.full[1] else memory_bytes - NEARLY
+        self.folder.mkdir()
         try:
             self._write(self._files.most, memory_bytes)
             with contextlib.suppress(OSError):  # a kernel that does not account for swap
@@ -93,26 +106,36 @@ class Group:
         self._write("cgroup.procs", pid)
 
     def kills(self) -> int:
-        """How many of its processes the kernel has ended because memory was full."""
-        with contextlib.suppress(OSError, ValueError):  # it has been closed
-            for line in (self._folder / self._files.events).read_text().splitlines():
-                name, _, number = line.partition(" ")
-                if name == "oom_kill":
-                    self._kills = int(number)
+        """How many of its processes the kernel has ended because memory was full: its own, or the computer's."""
+        self._kills = max(self._kills, self._count(self._files.events, "oom_kill"))
         return self._kills
+
+    def full(self) -> bool:
+        """Whether its own memory has been full, be it that of a member which has been ended for it or not."""
+        self._is_full = self._is_full or self._count(*self._files.full) >= self._sign
+        return self._is_full
+
+    def _count(self, file: str, name: str) -> int:
+        """A number that a file tells, under a name or alone; 0 once the group has been closed."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in (self.folder / file).read_text().splitlines():
+                if line.rpartition(" ")[0] == name:
+                    return int(line.rpartition(" ")[2])
+        return 0
 
     def close(self) -> None:
         """Remove it, once its processes have ended or gone elsewhere. One that cannot be is left, and does no harm."""
         self.kills()
+        self.full()
         for _ in range(TRIES):
             with contextlib.suppress(OSError):
-                self._folder.rmdir()
-            if not self._folder.exists():
+                self.folder.rmdir()
+            if not self.folder.exists():
                 return
             time.sleep(TRY_SECONDS)
 
     def _write(self, name: str, number: int) -> None:
-        (self._folder / name).write_text(str(number))
+        (self.folder / name).write_text(str(number))
 
 
 @functools.cache

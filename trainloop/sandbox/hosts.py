@@ -39,7 +39,10 @@ class Host(Protocol):
         """What it and all that it started use at the moment; see `isolation.usage`."""
 
     def starved(self) -> bool:
-        """Whether the kernel has ended one of the job's processes because their memory was full; see `cgroups`."""
+        """Whether the kernel has ended one of the job's processes because memory was full; see `cgroups`."""
+
+    def full(self) -> bool:
+        """Whether that was the memory which the job may have, and not the computer's."""
 
     def end(self, grace: float) -> int | None:
         """End it and its group, after `grace` seconds to die by itself. Its exit code, if it did."""
@@ -91,6 +94,9 @@ class Forks:
 
     def starved(self) -> bool:
         return self._group is not None and self._group.kills() > 0
+
+    def full(self) -> bool:
+        return self._group is not None and self._group.full()
 
     def end(self, grace: float) -> int | None:
         try:
@@ -151,6 +157,9 @@ class FreshProcesses:
 
     def starved(self) -> bool:
         return self._group is not None and self._group.kills() > 0
+
+    def full(self) -> bool:
+        return self._group is not None and self._group.full()
 
     def end(self, grace: float) -> int | None:
         assert self._process is not None

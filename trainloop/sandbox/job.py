@@ -12,6 +12,10 @@ from trainloop.checks.values import Json, Observation, Value
 RunStatus: TypeAlias = Literal["ok", "error", "timeout", "out of memory", "crashed", "not run"]
 
 STALLED = "It hardly computed, because this computer was busy."
+KILLED = (
+    "Its process was killed (signal 9). A computer does so when more memory is asked for than there is; code can do it "
+    "to itself, too."
+)
 
 
 @dataclass(frozen=True)
@@ -134,4 +138,4 @@ class StepResult:
     @property
     def may_be_the_machines(self) -> bool:
         """Whether on a machine with less to do it may have come to another end."""
-        return self.reason == STALLED
+        return self.reason in (STALLED, KILLED)
