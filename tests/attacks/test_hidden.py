@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.arena import WRONG, Arena, put
-from tests.attacks.attack import Attack, Referee
+from tests.attacks.attack import Attack, Referee, assert_nothing_hidden, points
+from tests.attacks.conftest import LIMITS
 from tests.attacks.escapes import MARK
 from tests.attacks.small_box import said
 from tests.sample_class import dump
+from trainloop.grading.grade import Results, grade_folder
+from trainloop.sandbox.box import Box
 
 RIGHT = "def scale(x):\n    return 2 * x + 1\n"
 
@@ -64,7 +67,7 @@ def test_no_process_tells_what_another_has_taken(referee: Referee, tmp_path: Pat
     lost = {"scale": 3.0, "describe": 2.0, "predict": 2.0}
     attack = Attack(
         "takes",
-        "Takes a hidden check, and lets a later process tell.",
+        "Takes a hidden check, and tells what it says.",
         hand_in,
         lost,
         "crashed",
@@ -72,6 +75,67 @@ def test_no_process_tells_what_another_has_taken(referee: Referee, tmp_path: Pat
     )
     graded = referee.judge(attack, tmp_path / "kept")
     assert "told" not in json.dumps(graded.dump()["notebook"]["cells"][-1].get("outputs", []))
+
+
+# --- a later process of the same submission: in a full box nobody can bring one about, for the keeper is out of reach
+
+# Where the check of `scale` waits: it writes down the hidden part and ends, with the keeper if there is one, so that
+# for the other hidden checks all begins again in a new process.
+BEGIN_AGAIN = (
+    RIGHT
+    + """
+import gc, os, signal
+kept = KEPT
+runner = next(thing for thing in gc.get_objects() if type(thing).__name__ == "Runner")
+_scale = scale
+def scale(x):
+    if x.tolist() == [64.1875] and not os.path.exists(kept):
+        with open(kept, "w") as file:
+            file.write(repr(runner._portion))
+        keeper = os.getppid()
+        if runner._waiting is not None and "sandbox.worker" in open(f"/proc/{keeper}/cmdline").read():
+            os.kill(keeper, signal.SIGKILL)
+        os._exit(0)
+    return _scale(x)
+"""
+)
+# The new process has it printed by a cell that had come to its end before, and does not come to one now.
+PRINT = (
+    MARK
+    + """
+if os.path.exists(kept):
+    print(open(kept).read())
+    open(kept + "-printed", "w").close()
+    os._exit(3)
+"""
+)
+# And it has it observed by a check in plain sight, which the first process reported as made, with nothing seen.
+OBSERVE = """
+for step, what in (("describe", "end"), ("check-describe", "begin"), ("check-describe", "end")):
+    runner._reporter.send({what: step, "status": "ok", "error": None})
+def describe(x):
+    if os.path.exists(kept):
+        open(kept + "-observed", "a").write(f"{x.tolist()}")
+        raise ValueError(open(kept).read().partition("unknown number")[2])
+    return {"count": x.numel(), "mean": float(x.mean()), "kind": str(x.dtype)}
+"""
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_nothing_that_a_later_process_prints_or_sees_is_kept(arena: Arena, tmp_path: Path, once: bool) -> None:
+    kept, folder = tmp_path / "kept", arena.folder("mallory")
+    answers = {"scale": BEGIN_AGAIN.replace("KEPT", repr(str(kept))), "describe": OBSERVE}
+    put(folder, dump(arena.notebook(PRINT, **answers)))
+    with Box(LIMITS, level="limits", once=once) as box:
+        graded = grade_folder(
+            arena.material, folder, lambda: box, Results(tmp_path / "verdicts"), limits=LIMITS, level="limits"
+        )
+    assert "64.1875" in kept.read_text()
+    assert (tmp_path / "kept-printed").exists() and "[1.0, 2.0, 6.0]" in (tmp_path / "kept-observed").read_text()
+    assert_nothing_hidden(graded)
+    assert said(graded, MARK) == ""
+    # Whose keeper was killed may have been a victim of the machine's: that one hidden check is made again.
+    assert points(graded) == {"scale": 2.0 if once else 4.0, "describe": 0.0, "predict": 2.0}
 
 
 # --- other processes of the same submission

@@ -1,29 +1,40 @@
 """A class in which every second student is an attacker: whatever they do, the honest ones end with full marks.
 
 To add an attack, write a line into `ATTACKS`: the student's name (it is an attack, too, where it is odd) -> how the
-submission is made. What an attacker is worth is not asked here; `test_marks` and the others do.
+submission is made, and the points that are lost by it.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.attacks.arena import FULL, SECRETS, SLUG, Arena, Doc, HandIn, by_answer, by_change, by_code, put
-from tests.attacks.attack import Referee
+from tests.attacks.arena import FULL, SECRETS, SLUG, WRONG, Arena, Doc, HandIn, by_answer, by_change, by_code, put
+from tests.attacks.attack import Referee, whole
+from tests.attacks.test_hidden import TAKE, TELL
 from tests.pages import SCRIPTS, environment
 from tests.sample_class import dump
 from trainloop.course import CONFIG_NAME
+from trainloop.grading.grade import VERDICT_SUFFIX
 from trainloop.grading.record import marks
 
 # nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.grading.record`.
 pytestmark = pytest.mark.filterwarnings("ignore:Object of type:sqlalchemy.exc.SAWarning")
 
 SECONDS = 600.0  # for a command, on a busy machine
-HONEST = ("aa-first", "b-honest", "d-honest", "m-honest", "s-honest", "zz-honest")
+# Right answers to the first exercise, each another: the same bytes would be graded once for all.
+HONEST: Mapping[str, str] = {
+    "aa-first": "def scale(x):\n    return 2 * x + 1\n",
+    "b-honest": "def scale(x):\n    return x + x + 1.0\n",
+    "d-honest": "def scale(x):\n    return torch.add(torch.mul(x, 2), 1)\n",
+    "m-honest": "def scale(x):\n    return torch.lerp(x, 3 * x + 2, 0.5)\n",
+    "s-honest": "slope, start = 2.0, 1.0\n\ndef scale(x):\n    return slope * x + start\n",
+    "zz-honest": "scale = lambda x: (x + 0.5) * 2\n",
+}
 
 WORKER = """
 import gc, os, time
@@ -42,17 +53,6 @@ DEEP = r"""os.write(FD, b'\n{"output":' + b'[' * 200_000 + b']' * 200_000 + b'}\
 TWO_BYTES = r"""
 text = '\n{"output":{"output_type":"stream","name":"stdout","text":"\ud800"}}\n'
 os.write(FD, text.encode("utf-16", "surrogatepass"))
-"""
-KEPT = r"""
-import atexit, mmap
-name = os.path.__file__
-file = os.open(name, os.O_RDONLY)
-if os.path.exists("/dev/shm") and not hasattr(R, "again"):
-    R.again = True
-    for step in ("scale", "check-scale", "describe", "check-describe", "predict", "check-predict"):
-        os.write(FD, b'\n{"end":"%s","status":"ok"}\n{"begin":"%s"}\n' % (step.encode(), step.encode()))
-    print(repr(next(R._portions))[:20_000])
-    os._exit(1)
 """
 SHARED = """
 import mmap
@@ -95,6 +95,10 @@ def adds(*cells: str) -> HandIn:
     return by_change(change)
 
 
+def takes(arena: Arena, folder: Path) -> None:
+    put(folder, dump(arena.notebook(TELL, scale=WRONG + TAKE.replace("ENDS", "0"))))
+
+
 def imports(arena: Arena, folder: Path) -> None:
     names = ", ".join(f"n{number}" for number in range(20_000))
     put(
@@ -103,21 +107,23 @@ def imports(arena: Arena, folder: Path) -> None:
     )
 
 
-ATTACKS: Mapping[str, HandIn] = {
-    "b-half-a-letter": by_code(WORKER + f"os.write(FD, {HALF_A_LETTER.decode()})"),
-    "b-two-bytes": by_code(WORKER + TWO_BYTES),
-    "c-lists": by_code(WORKER + LISTS),
-    "c-deep": by_code(WORKER + DEEP),
-    "d-hidden-kept": by_answer(WORKER + KEPT),
-    "d-shared": by_code(WORKER + SHARED),
-    "e-imports": imports,
-    "e-replay": by_answer(WORKER + REPLAY),
-    "f-by-name": by_answer(BY_NAME),
-    "f-figures": adds(*[FIGURES] * 5),
-    "g-escapes": by_answer(f"def scale(x):\n    {ESCAPES}"),
-    "[bold]g": by_code(KERNEL),
-    "[bold red]\x1b[2J\x1b]0;x\x07": by_answer(f"def scale(x):\n    raise ValueError({ODD!r})  # {ODD}"),
-    "h-blank": adds(*BLANK),
+SCALE = whole("scale")
+ATTACKS: Mapping[str, tuple[HandIn, Mapping[str, float]]] = {
+    "b-half-a-letter": (by_code(WORKER + f"os.write(FD, {HALF_A_LETTER.decode()})"), SCALE),
+    "b-two-bytes": (by_code(WORKER + TWO_BYTES), SCALE),
+    "c-lists": (by_code(WORKER + LISTS), SCALE),
+    "c-deep": (by_code(WORKER + DEEP), SCALE),
+    # What it has read in a hidden check answers that one; all else it has reported as done without doing it.
+    "d-hidden-kept": (takes, {"scale": 3.0, "describe": 2.0, "predict": 2.0}),
+    "d-shared": (by_code(WORKER + SHARED), SCALE),
+    "e-imports": (imports, {}),
+    "e-replay": (by_answer(WORKER + REPLAY), FULL),
+    "f-by-name": (by_answer(BY_NAME), SCALE),
+    "f-figures": (adds(*[FIGURES] * 5), {}),
+    "g-escapes": (by_answer(f"def scale(x):\n    {ESCAPES}"), SCALE),
+    "[bold]g": (by_code(KERNEL), SCALE),
+    "[bold red]\x1b[2J\x1b]0;x\x07": (by_answer(f"def scale(x):\n    raise ValueError({ODD!r})  # {ODD}"), SCALE),
+    "h-blank": (adds(*BLANK), {}),
 }
 
 
@@ -126,10 +132,10 @@ def mixed(referee: Referee, tmp_path_factory: pytest.TempPathFactory) -> Arena:
     arena = referee.arena.with_gradebook(tmp_path_factory.mktemp("mixed") / "course")
     config = arena.course.root / CONFIG_NAME
     config.write_text(config.read_text() + "\nc.Grading.cell_seconds = 10\nc.Grading.memory_bytes = 2 * 2**30\n")
-    for student, hand_in in ATTACKS.items():
+    for student, (hand_in, _) in ATTACKS.items():
         hand_in(arena, arena.folder(student))
-    for student in HONEST:
-        arena.honest(arena.folder(student))
+    for student, answer in HONEST.items():
+        put(arena.folder(student), dump(arena.notebook(scale=answer)))
     return arena
 
 
@@ -147,18 +153,21 @@ def said(arena: Arena, *words: str) -> str:
     return done.stdout + done.stderr
 
 
-def assert_honest_full(arena: Arena) -> None:
-    found = marks(arena.course, SLUG)
-    full = {f"check-{name}": points for name, points in FULL.items()}
-    assert {student: found.get(student) for student in HONEST} == dict.fromkeys(HONEST, full)
-    assert set(found) == {*HONEST, *ATTACKS}
+def assert_deserved(arena: Arena) -> None:
+    """The honest students have full marks, and the attackers what they deserve."""
+    lost = {student: less for student, (_, less) in ATTACKS.items()}
+    assert marks(arena.course, SLUG) == {
+        student: {f"check-{name}": points - lost.get(student, {}).get(name, 0.0) for name, points in FULL.items()}
+        for student in (*HONEST, *ATTACKS)
+    }
 
 
 def test_every_honest_student_of_twenty_has_full_marks(mixed: Arena) -> None:
     assert len(HONEST) + len(ATTACKS) >= 20
     table = said(mixed, "trainloop", "grade", "9.8")
+    assert "20 graded now, 0 before" in table
     assert "\x1b]" not in table and "\x1b[2J" not in table and "[bold]g" in table
-    assert_honest_full(mixed)
+    assert_deserved(mixed)
     said(mixed, "nbgrader", "generate_feedback", SLUG)
     for student in {*HONEST, *ATTACKS}:
         page = (mixed.course.root / "feedback" / student / SLUG / f"{SLUG}.html").read_text(encoding="utf-8")
@@ -171,5 +180,9 @@ def test_every_honest_student_of_twenty_has_full_marks(mixed: Arena) -> None:
 
 
 def test_nor_by_way_of_nbgrader(mixed: Arena) -> None:
-    said(mixed, "nbgrader", "autograde", SLUG, "--force")
-    assert_honest_full(mixed)
+    kept = mixed.course.root / ".trainloop"
+    shutil.rmtree(kept, ignore_errors=True)  # so that it is nbgrader who has them graded
+    shutil.rmtree(mixed.course.root / "autograded", ignore_errors=True)
+    said(mixed, "nbgrader", "autograde", SLUG)
+    assert len([*kept.rglob(f"*{VERDICT_SUFFIX}")]) == len(HONEST) + len(ATTACKS)
+    assert_deserved(mixed)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import copy
 import csv
+import dataclasses
 import errno
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,10 @@ from nbconvert.writers.files import FilesWriter
 
 from tests.lessons import SLUG
 from tests.pages import Class
-from trainloop.classroom import class_report, export, similar
+from trainloop.classroom import class_report, export, pages, similar
 from trainloop.course import Course, scripts_on_path
 from trainloop.grading import engine, feedback, gradebook, reader, record, unfinished
-from trainloop.grading.grade import Results
+from trainloop.grading.grade import Graded, Results
 from trainloop.grading.gradebook import UNFINISHED
 
 # nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.grading.record`.
@@ -41,6 +42,7 @@ OTHERS = tuple(f"s{number}" for number in range(10) if number != 5)
 FULL = 2.0
 RIGHT = "def relu(x):\n    return x.clamp(min=0)  # %s\n"
 Fault = Callable[[], object]
+"""What goes wrong; if it gives a function, that changes what comes of the stage."""
 
 
 def throw(error: BaseException) -> Fault:
@@ -59,6 +61,11 @@ def eat() -> None:
     held = []
     while True:
         held.append(bytes(2**24))
+
+
+def unwritable() -> Callable[[Graded], Graded]:
+    """A verdict with half a character in it, which no file can hold."""
+    return lambda graded: dataclasses.replace(graded, notes=("\ud800",))
 
 
 FULL_DISK = throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
@@ -80,9 +87,9 @@ class Stage:
         real = getattr(self.owner, self.name)
 
         def spoiled(*args: Any, **named: Any) -> Any:
-            if self.is_eves(*args, **named):
-                fault()
-            return real(*args, **named)
+            change = fault() if self.is_eves(*args, **named) else None
+            result = real(*args, **named)
+            return change(result) if callable(change) else result
 
         patch.setattr(self.owner, self.name, spoiled)
 
@@ -106,6 +113,9 @@ REPORT = Stage(class_report, "_result", lambda student, *_: student == EVE)
 SIMILAR = Stage(similar, "_answers_of", lambda student, *_: student == EVE)
 EXPORT = Stage(export, "Score", lambda student, *_: student.id == EVE)
 CSV = Stage(export, "_csv_row", lambda assignment, student, one: student.id == EVE)
+# where that is written, for all students at once
+REPORTED = Stage(Path, "replace", lambda self, target: Path(target).parent.name == pages.FOLDER)
+EXPORTED = Stage(Path, "write_bytes", lambda self, data: self.suffix == ".csv")
 
 
 def command(root: Path, *words: str) -> int:
@@ -210,17 +220,19 @@ def assert_followed(one: Class) -> None:
     assert_reported(one, 0)
 
 
-def assert_reported(one: Class, code: int, only: tuple[str, ...] = ("report", "similar", "export", "csv")) -> None:
+FOLLOWING = {
+    "report": ("trainloop", "report", "9.9", "--names"),
+    "similar": ("trainloop", "similar", "9.9", "--names"),
+    "export": ("trainloop", "export", "9.9", "--for", "canvas", "--to", "canvas.csv"),
+    "csv": ("nbgrader", "export", "--to", "grades.csv"),
+}
+
+
+def assert_reported(one: Class, code: int, only: Iterable[str] = tuple(FOLLOWING)) -> None:
     root = one.course.root
-    commands = {
-        "report": ("trainloop", "report", "9.9", "--names"),
-        "similar": ("trainloop", "similar", "9.9", "--names"),
-        "export": ("trainloop", "export", "9.9", "--for", "canvas", "--to", "canvas.csv"),
-        "csv": ("nbgrader", "export", "--to", "grades.csv"),
-    }
     files = {"export": "canvas.csv", "csv": "grades.csv"}
     for name in only:
-        assert command(root, *commands[name]) == code, (name, said(one))
+        assert command(root, *FOLLOWING[name]) == code, (name, said(one))
     if "report" in only:
         assert "9 students, 100 % of the points" in said(one) or "10 students" in said(one), said(one)
     if "similar" in only:
@@ -250,6 +262,8 @@ AUTOGRADE = ("nbgrader", "autograde", SLUG)
         (READ, eat),
         (RUN, DEEP),
         (RUN, kill),
+        (RUN, unwritable),
+        (KEEP, HALF),
         (KEEP, FULL_DISK),
         (DRAFT, FULL_DISK),
         (ENTER, NO_MEMORY),
@@ -301,9 +315,14 @@ def test_a_page_that_fails_costs_no_other_theirs_and_is_made_by_the_next_run(
     mine: Class, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command(mine.course.root, *GRADE) == 0, said(mine)
-    for fault, code in ((NO_MEMORY, 1), (kill, -signal.SIGKILL)):
+    for stage, fault, code in (
+        (PAGE, NO_MEMORY, 1),
+        (WRITE, FULL_DISK, 1),
+        (PAGE, kill, -signal.SIGKILL),
+        (WRITE, kill, -signal.SIGKILL),
+    ):
         with monkeypatch.context() as patch:
-            PAGE.spoil(patch, fault)
+            stage.spoil(patch, fault)
             assert command(mine.course.root, "nbgrader", "generate_feedback", SLUG) == code, said(mine)
         assert not mine.feedback(EVE).is_file()
     assert all(mine.feedback(student).is_file() for student in OTHERS)
@@ -324,4 +343,31 @@ def test_reports_and_exports_leave_out_and_name_whoever_cannot_be_read(
             (mine.course.root / "log.txt").unlink()
             assert_reported(mine, 1, (name,))
             assert EVE in said(mine) and "Traceback" not in said(mine)
+    assert_reported(mine, 0)
+
+
+@pytest.mark.parametrize("fault", [FULL_DISK, kill])
+def test_a_report_or_export_that_cannot_be_written_is_the_last_one_until_a_run_that_can(
+    mine: Class, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = mine.course.root
+    assert command(root, *GRADE) == 0, said(mine)
+    assert_reported(mine, 0)
+    paths = [*(root / pages.FOLDER).iterdir(), root / "canvas.csv", root / "grades.csv"]
+    before = {path: path.read_bytes() for path in paths}
+    assert len(before) == 5
+    for words in FOLLOWING.values():
+        (root / "log.txt").unlink()
+        with monkeypatch.context() as patch:
+            for stage in (REPORTED, EXPORTED):
+                stage.spoil(patch, fault)
+            assert command(root, *words) == (-signal.SIGKILL if fault is kill else 1), said(mine)
+        if fault is not kill:
+            assert os.strerror(errno.ENOSPC) in said(mine) and "Traceback" not in said(mine)
+        assert {path: path.read_bytes() for path in paths} == before
+    for stage in (REPORT, SIMILAR, EXPORT, CSV):
+        with monkeypatch.context() as patch:
+            stage.spoil(patch, kill)
+            assert -signal.SIGKILL in [command(root, *words) for words in FOLLOWING.values()]
+    assert {path: path.read_bytes() for path in paths} == before
     assert_reported(mine, 0)

@@ -5,6 +5,7 @@ It was too busy to compute, or short of memory, so that its kernel ended a proce
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -60,10 +61,61 @@ def test_a_cell_that_does_not_compute_was_kept_waiting_or_waits(
 
 
 def test_a_process_that_was_killed_from_outside_of_the_box(box: Box) -> None:
-    kill = "__import__('os').kill(__import__('os').getpid(), 9)"
-    for found in (*run(box, kill), *run(box, f'check("relu", {{"a": lambda: {kill}}})')):
+    for found in (*run(box, DEATH), *run(box, f'check("relu", {{"a": lambda: {DEATH}}})')):
         assert (found.status, found.reason) == ("out of memory", KILLED)
         assert found.may_be_the_machines
+
+
+ANSWER = "seen = [0]\ndef relu(x):\n    seen[0] += 1\n    return x"
+VISIBLE = 'check("relu", {"a": lambda: relu(1)})'
+HIDDEN = 'check("relu", {"a": lambda: relu(2)})'
+DEATH = "__import__('os').kill(__import__('os').getpid(), 9)"
+
+
+def with_hidden(answer: str) -> Job:
+    """Two exercises: whatever the first answer does, the second is right."""
+    return Job(
+        (
+            Step("first", "code", answer),
+            Step("check-first", "check", VISIBLE, titles=("a",), group="check-first"),
+            Step("check-first.hidden", "check", HIDDEN, hidden=True, titles=("a",), group="check-first"),
+            Step("second", "code", "print('printed')\n" + ANSWER),
+            Step("check-second", "check", VISIBLE, titles=("a",), group="check-second"),
+            Step("check-second.hidden", "check", HIDDEN, hidden=True, titles=("a",), group="check-second"),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Box]:
+    with Box(Limits(cell_seconds=20.0, total_seconds=120.0), level="limits") as opened:
+        yield opened
+
+
+def test_once_in_doubt_no_hidden_check_is_handed_over_and_all_is_run_again(patient: Box, tmp_path: Path) -> None:
+    job = with_hidden(f"import os\nif not os.path.exists('{tmp_path}/1'): open('{tmp_path}/1', 'w'); {DEATH}\n{ANSWER}")
+    first = patient.run(job, careful=True)
+    assert first["first"].reason == KILLED
+    assert {first[name].status for name in ("check-first.hidden", "check-second.hidden")} == {"not run"}
+    assert {one.status for one in patient.run(job, earlier=first).values()} == {"ok"}
+
+
+def test_once_a_hidden_check_was_handed_over_only_what_is_in_question_is_seen_again(
+    patient: Box, tmp_path: Path
+) -> None:
+    """What the second run prints, or observes in plain sight, may tell what the first one had been handed."""
+    again = f"__import__('os').path.exists('{tmp_path}/1')"
+    answer = f"print('again' if {again} else 'once')\ndef relu(x):\n    if {again}: return 'told'\n"
+    answer += f"    if x == 2: open('{tmp_path}/1', 'w'); {DEATH}\n    return x"
+    job = with_hidden(answer)
+    first = patient.run(job, careful=True)
+    assert (first["check-first.hidden"].reason, first["check-second.hidden"].status) == (KILLED, "ok")
+    second = patient.run(job, earlier=copy.deepcopy(first))
+    assert {name: second[name] for name in second if name != "check-first.hidden"} == {
+        name: first[name] for name in first if name != "check-first.hidden"
+    }
+    assert second["first"].outputs[0]["text"] == "once\n"
+    assert second["check-first.hidden"].checks["relu"]["a"]["value"]["data"] == "told"
 
 
 # ------------------------------------------------------------------------------------------------- what is made of it
@@ -100,7 +152,7 @@ class Shaky:
     def memory(self) -> str:
         return self.box.memory
 
-    def run(self, job: Job) -> dict[str, StepResult]:
+    def run(self, job: Job, **_: object) -> dict[str, StepResult]:
         self.alone.append(gate_is_shut(grading.turns().folder))
         found = self.box.run(job)
         return spoiled(found, self.status, self.reason) if len(self.alone) <= self.times else found
@@ -179,7 +231,7 @@ def test_it_is_recorded_as_not_final_until_a_later_run_has_mended_it(
             path.rmdir() if path.is_dir() else path.unlink()
     real = Box.run
 
-    def run(self: Box, job: Job) -> dict[str, StepResult]:
+    def run(self: Box, job: Job, **_: object) -> dict[str, StepResult]:
         found = real(self, job)
         return spoiled(found, "timeout", STALLED) if any(EVE in step.source for step in job.steps) else found
 

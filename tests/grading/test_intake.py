@@ -334,6 +334,15 @@ def test_a_notebook_is_read_despite_its_bulk(kind: str) -> None:
     assert source(intake, "relu") == ANSWER
 
 
+def test_a_notebook_just_below_nbgraders_limit_is_read(tmp_path: Path) -> None:
+    data = json.dumps(bulky("outputs", "@")).encode().replace(b'"@"', b'"' + b"A" * 99_000_000 + b'"')
+    assert 99_000_000 < len(data) < 100_000_000
+    (tmp_path / f"{SLUG}.ipynb").write_bytes(data)
+    intake = taken_from(tmp_path)
+    assert (intake.status, intake.notes) == ("ok", ())
+    assert source(intake, "relu") == ANSWER
+
+
 @pytest.mark.parametrize("kind", BULKY)
 def test_what_is_too_large_says_where_its_bytes_are_and_is_no_other_notebook(tmp_path: Path, kind: str) -> None:
     put(tmp_path, f"{SLUG}.ipynb", bulky(kind, "A" * 3_000_000))

@@ -100,3 +100,17 @@ def test_an_edited_lesson_cell_that_stops_is_named_where_something_is_wrong(grad
     assert "The lesson's own was run after it." in found.notes[-1]
     others = [one for one in found.exercises if one.name != "activations"]
     assert others and all(one.points == one.possible for one in others)
+
+
+def test_of_two_such_cells_the_earlier_one_is_named(grader: Grader) -> None:
+    cells = grader.material(SLUG).released.cells
+    later = [cell.id for cell in cells if cell.cell_type == "code" and "nbgrader" not in cell.metadata][2]
+
+    def change(doc: Doc) -> None:
+        assert at(doc, IMPORTS) < at(doc, later)
+        first_line(later, "raise ValueError('later')")(doc)
+        first_line(IMPORTS, "import seaborn as sns")(doc)
+
+    found = graded(grader, change, activations="def relu(v):\n    return v")
+    assert [note for note in found.notes if "begins with" in note] == [found.notes[-1]]
+    assert "begins with `import seaborn as sns` stopped" in found.notes[-1]

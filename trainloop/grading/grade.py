@@ -167,10 +167,10 @@ def grade(material: LessonBundle, intake: Intake, box: Box) -> Graded:
 def _run(box: Box, job: Job) -> dict[str, StepResult]:
     """What the cells come to; tried once more, with nothing beside it, where the machine's load may have decided."""
     with turns().beside_others():
-        results = box.run(job)
+        results = box.run(job, careful=True)
     if any(result.may_be_the_machines for result in results.values()):
         with turns().alone():
-            results = box.run(job)
+            results = box.run(job, earlier=results)
     return results
 
 

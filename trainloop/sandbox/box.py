@@ -11,7 +11,7 @@ A check looks at the notebook where it stands: whatever is named otherwise furth
 forks; the copy makes the observations in plain sight, and waits. When all cells are done the process that ran them is
 ended with all that it has started, and only then do the copies get the hidden checks, each its own, one after the
 other; see `keeper`. From then on nothing is taken from the submission but hidden observations, of whatever process:
-neither what it prints nor what it would now observe in plain sight.
+neither what it prints nor what it would now observe in plain sight; nor when the job is run again, see `Box.run`.
 
 Where there is no fork (`once`), the process itself makes all observations: those in plain sight where the check stands,
 the hidden ones after all cells, with the names as they are by then.
@@ -26,7 +26,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Literal, TypeAlias
@@ -94,8 +94,16 @@ class Box:
         self._files.close()
         self._host = self._folder = None
 
-    def run(self, job: Job) -> dict[str, StepResult]:
+    def run(
+        self, job: Job, careful: bool = False, earlier: Mapping[str, StepResult] | None = None
+    ) -> dict[str, StepResult]:
         """Run a job and return a result for every step, by the step's id, whatever the code did.
+
+        Args:
+            job: to run.
+            careful: it may be run again. No hidden check is handed over once the machine may have decided something.
+            earlier: results of a careful run, of which the machine may have decided some. If a hidden check was handed
+                over in it, nothing counts now but the hidden observations in question.
 
         Raises:
             BoxError: the box itself failed. The next call starts a new worker.
@@ -105,7 +113,7 @@ class Box:
             raise BoxError("The box is closed. Use it as `with Box() as box: box.run(job)`.")
         if len({step.id for step in job.steps}) < len(job.steps):
             raise ValueError("Two steps of a job have the same id; make them different.")
-        progress = _Progress(job, self.limits)
+        progress = _Progress(job, self.limits, careful, earlier or {})
         try:
             while steps := progress.steps_to_run():
                 self._attempt(progress, steps)
@@ -163,19 +171,40 @@ class Box:
 class _Progress:
     """What is known of one job, over all attempts."""
 
-    def __init__(self, job: Job, limits: Limits) -> None:
+    def __init__(self, job: Job, limits: Limits, careful: bool, earlier: Mapping[str, StepResult]) -> None:
         self.job = job
         self.limits = limits
+        self.careful = careful
         self.results = {step.id: StepResult() for step in job.steps}
         self.left_out: set[str] = set()
-        self.handed = False  # whether a hidden check has been handed over, to whatever process
+        # Whether a hidden check has been handed over, to whatever process.
+        self.handed = any(step.hidden and earlier[step.id].status != "not run" for step in job.steps if earlier)
+        if self.handed:
+            self._go_on(earlier)
         self.seconds_left = limits.total_seconds
         self.was_delayed = False
         self.bytes_left = limits.report_bytes
         self.figure_bytes_left = limits.all_figure_bytes
 
+    def _go_on(self, earlier: Mapping[str, StepResult]) -> None:
+        """Take over what an earlier run has come to, apart from the hidden observations that are in question."""
+        for step in self.job.steps:
+            result = earlier[step.id]
+            if step.hidden and result.may_be_the_machines:
+                continue
+            self.results[step.id] = result
+            if result.status not in ("ok", "error") and result.error is None:
+                self.left_out.add(step.id)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether all is to be run again, because the machine may have decided something."""
+        return self.careful and not self.handed and any(one.may_be_the_machines for one in self.results.values())
+
     def steps_to_run(self) -> list[Step]:
         """The steps of the next attempt: none if every step has its result, or if the time is up."""
+        if self.is_in_doubt:
+            return []
         fresh = {name for name, result in self.results.items() if result.status == "not run"} - self.left_out
         if not fresh or self.seconds_left <= 0 or self.bytes_left <= 0:
             return []
@@ -245,7 +274,8 @@ class _Attempt:
             ending = self._stage(reports, portions)
         if ending == "done":
             self._finish_quietly()
-            ending = self._follow_hidden(reports, portions)
+            if not self._progress.is_in_doubt:
+                ending = self._follow_hidden(reports, portions)
         return ending
 
     def _may_drop(self) -> bool:
