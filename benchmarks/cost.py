@@ -2,6 +2,10 @@
 
 Lines are counted; `--times` builds and runs each lesson as well, one after the other, which takes minutes. Seconds are
 those of this machine: compare rows of one table.
+
+What `.ci/run` takes is not measured here. It says so itself, section by section and in all, and pytest's list "seconds
+by file" says where the tests' share of it went. A lesson's row tells the part of it that the lesson's own build and run
+are: these two grow with every lesson, as its tests do, and the rest does not.
 """
 
 from __future__ import annotations
