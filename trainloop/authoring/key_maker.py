@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from trainloop.authoring.answers import Answer
 from trainloop.authoring.errors import LessonError
-from trainloop.authoring.generic_edits import Edit, edits, hollow, idle
+from trainloop.authoring.generic_edits import Edit, edits, hollow, idle_answers
 from trainloop.authoring.habits import habits
 from trainloop.authoring.lesson import (
     BEGIN_SOLUTION,
@@ -124,7 +124,7 @@ class _Runner:
                 [
                     *(one.code for one in (*exercise.mistakes, *exercise.other_answers)),
                     *(edit.code for edit in self.edits[exercise.name]),
-                    *([] if exercise.is_question else [idle(exercise.cell.source)]),
+                    *([] if exercise.is_question else [idle_answers(exercise.cell.source)[0]]),
                     *(hollow(exercise.cell.source) if with_edits else []),
                     *(one.code for one in self.readers[exercise.name]),
                 ]
@@ -415,7 +415,7 @@ def _refuse_weak_checks(lesson: Lesson, key: Key, runner: _Runner) -> None:
 
 def _refuse_paid_idleness(lesson: Lesson, exercise: Exercise, part: ExerciseKey, runner: _Runner) -> None:
     """Refuse a check that pays for an answer that computes nothing: it returns 0 wherever it is asked."""
-    for check in judge(part, runner.tried(exercise.name, idle(exercise.cell.source))).checks:
+    for check in judge(part, runner.tried(exercise.name, idle_answers(exercise.cell.source)[0])).checks:
         if check.points:
             line = next(one.line for one in exercise.checks if one.title == check.title)
             told = f'"{check.title}" pays for functions that return 0; look at something computed, too'
