@@ -95,6 +95,9 @@ def test_a_question_is_an_answer_that_is_a_value(tmp_path: Path) -> None:
     assert lesson(tmp_path, text, answers="").exercises["n"].is_question
 
 
+WORTH = 'worth={"keeps what is positive": '
+
+
 @pytest.mark.parametrize(
     ("old", "new", "at", "message"),
     [
@@ -111,6 +114,20 @@ def test_a_question_is_an_answer_that_is_a_value(tmp_path: Path) -> None:
         ("points=2", "points=true", 'check("relu"', "points=True is not a number of points"),
         ("points=2", "points", 'check("relu"', "points=None is not a number of points"),
         ("points=2", "points=NaN", 'check("relu"', "is not a number of points"),
+        (
+            f"{WORTH}1.0",
+            f"{WORTH}0.3",
+            'check("relu"',
+            '"keeps what is positive" is worth 0.3; a title is worth half or whole points',
+        ),
+        (
+            f"{WORTH}1.0",
+            f"{WORTH}0",
+            'check("relu"',
+            '"keeps what is positive" is worth 0; a title is worth half or whole points',
+        ),
+        (f"{WORTH}1.0", f"{WORTH}-0.5", 'check("relu"', '"keeps what is positive" is worth -0.5; a title is worth'),
+        (f"{WORTH}1.0", f"{WORTH}'all'", 'check("relu"', "worth= is a dictionary of numbers"),
         ("    return x.abs()", "    return x.abs((", "return x.abs((", "not Python"),
         ("    return (x + x.abs()) / 2", "  return x\n      return", "      return", "not Python"),
         ('    "keeps what', '    1: "keeps what', "keeps what", "not Python"),

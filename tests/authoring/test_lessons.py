@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -292,6 +293,24 @@ def test_the_notebooks_of_a_lesson_correspond(course: Course, slug: str) -> None
     for notebook in (source, release, solutions):
         assert notebook.metadata.trainloop.lesson == slug
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("slug", LESSONS)
+def test_drawings_and_checks_alone_are_folded_each_under_a_line_in_sight(course: Course, slug: str) -> None:
+    cells = course.read("release", slug).cells
+    folded = {
+        cell.id: (above.cell_type, above.source)
+        for above, cell in itertools.pairwise(cells)
+        if cell.metadata.get("jupyter", {}).get("source_hidden")
+    }
+    lesson = LESSONS[slug]
+    checks = {f"check-{name}": f'`solution("{name}")`' for name in lesson.exercises}
+    drawings = {cell.source: cell.exercise for cell in lesson.cells if cell.kind == "drawing"}
+    told = {cell.id: drawings[cell.source] for cell in cells if cell.source in drawings} | checks
+    assert len(told) == len(drawings) + len(checks)
+    assert folded.keys() == told.keys()
+    for name, (kind, line) in folded.items():
+        assert kind == "markdown" and told[name] in line and "\n" not in line.strip(), name
 
 
 # -------------------------------------------------------------------------------------------------------------- course

@@ -13,7 +13,8 @@ import torch
 
 from trainloop.checks import keyfile, rules, values
 from trainloop.checks.key import CheckKey, ExerciseKey, Key
-from trainloop.checks.values import Json, encode
+from trainloop.checks.rules import Rule
+from trainloop.checks.values import Observation, encode
 
 NOTHING_LOST = rules.close(rtol=0.0, atol=0.0)
 VALUES = [
@@ -48,11 +49,11 @@ VALUES = [
 ]
 
 
-def seen(value: object) -> Json:
+def seen(value: object) -> Observation:
     return {"saw": "value", "value": encode(value)}
 
 
-def exercise(*mistakes: object, rule: Json | None = None, sentences: tuple[str, ...] = ()) -> ExerciseKey:
+def exercise(*mistakes: object, rule: Rule | None = None, sentences: tuple[str, ...] = ()) -> ExerciseKey:
     """One check, and for each mistake what it computes there."""
     told = sentences or tuple(f"Sentence {number}." for number in range(len(mistakes)))
     shown = tuple(None if mistake is None else seen(mistake) for mistake in mistakes)
@@ -60,7 +61,7 @@ def exercise(*mistakes: object, rule: Json | None = None, sentences: tuple[str, 
     return ExerciseKey("f", "Exercise 1", ("f",), 1.0, told, (check,))
 
 
-def key(*mistakes: object, rule: Json | None = None) -> Key:
+def key(*mistakes: object, rule: Rule | None = None) -> Key:
     return Key("9.9-tiny", {"f": exercise(*mistakes, rule=rule)}, {})
 
 
@@ -86,7 +87,7 @@ def test_no_kind_of_value_is_lost(value: object, tmp_path: Path) -> None:
         {"saw": "value", "value": {"type": "int", "data": 5}, "more": [1]},
     ],
 )
-def test_no_kind_of_observation_is_lost(observation: Json, tmp_path: Path) -> None:
+def test_no_kind_of_observation_is_lost(observation: Observation, tmp_path: Path) -> None:
     one = exercise(1.0)
     check = replace(one.checks[0], expected=observation, mistakes=(observation,))
     whole = Key("9.9-tiny", {"f": replace(one, checks=(check,))}, {"X": encode(np.ones(2))})
@@ -105,7 +106,7 @@ def test_no_kind_of_observation_is_lost(observation: Json, tmp_path: Path) -> No
         (rules.close(), 1234567.0, 1234570.0),
     ],
 )
-def test_numbers_are_no_longer_than_the_tolerance_needs(rule: Json, number: float, kept: float) -> None:
+def test_numbers_are_no_longer_than_the_tolerance_needs(rule: Rule, number: float, kept: float) -> None:
     one = key(number, torch.tensor(number, dtype=torch.float64), [torch.tensor([number, 1.0])], rule=rule)
     rows = json.loads(one.dump())["exercises"]["f"]["seen"].values()
     assert [row[0]["="] for row in rows] == [kept, {"Tensor float64": kept}, [{"Tensor float32 2": [kept, 1]}]]
@@ -160,8 +161,8 @@ def test_a_key_in_the_first_form_is_read(tmp_path: Path) -> None:
 class Part:
     """A field that a later version adds: what it holds is written as everything else is."""
 
-    rule: Json
-    seen: tuple[Json | None, ...] = field(metadata=keyfile.BY_NAME)
+    rule: Rule
+    seen: tuple[Observation | None, ...] = field(metadata=keyfile.BY_NAME)
 
 
 @dataclass(frozen=True)

@@ -90,14 +90,23 @@ def hollow(code: str) -> list[str]:
     return found
 
 
-def idle(code: str, hands_back: bool = False) -> str:
-    """The answer with all of its functions returning 0, or, if told so, handing back their first argument."""
+def idle_answers(code: str) -> list[str]:
+    """The answers that compute nothing: all functions return 0, or all their first argument, or all their second ...
+
+    A function with fewer arguments hands back the last that it has, and 0 where it has none.
+    """
+    functions = [node for node in ast.walk(ast.parse(code)) if isinstance(node, _DEFS)]
+    most = max((len(function_parameters(one)) for one in functions if one.name != "__init__"), default=0)
+    return [_idle(code, place) for place in (None, *range(most))]
+
+
+def _idle(code: str, place: int | None) -> str:
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, _DEFS):
-            first = next(iter(function_parameters(node)), "0") if hands_back else "0"
-            said = "super().__init__()" if node.name == "__init__" else f"return {first}"
-            node.body = ast.parse(said).body
+            given = function_parameters(node)
+            result = given[min(place, len(given) - 1)] if given and place is not None else "0"
+            node.body = ast.parse("super().__init__()" if node.name == "__init__" else f"return {result}").body
     return ast.unparse(ast.fix_missing_locations(tree))
 
 

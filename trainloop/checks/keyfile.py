@@ -34,13 +34,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeGuard, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from trainloop.checks import rules, values
 from trainloop.checks.rules import Rule
-from trainloop.checks.values import Json, Value
+from trainloop.checks.values import Json, Observation, Value
 
 NAMED: Mapping[str, str] = {"keyfile": "named"}
 BY_NAME: Mapping[str, str] = {"keyfile": "by name"}
@@ -107,7 +107,7 @@ def _object(thing: Any, around: _Around) -> dict[str, Any]:
     return written
 
 
-def _column(items: Sequence[Json | None], around: _Around) -> list[_Line]:
+def _column(items: Sequence[Observation | None], around: _Around) -> list[_Line]:
     first: dict[_Line, str] = {}
     column = []
     for name, item in zip(around.names, items, strict=True):
@@ -133,11 +133,15 @@ def _plain(item: Any, around: _Around) -> Any:
         return _object(item, around)
     if isinstance(item, list | tuple):
         return [_plain(each, around) for each in item]
-    if isinstance(item, dict) and "saw" in item:
+    if _is_observation(item):
         return _compact(_short(item, around.rule))
     if isinstance(item, Mapping) and all(isinstance(each, Mapping) or is_dataclass(each) for each in item.values()):
         return _Rows({name: _plain(each, around) for name, each in item.items()})
     return _compact(item)
+
+
+def _is_observation(item: object) -> TypeGuard[Observation]:
+    return isinstance(item, dict) and "saw" in item
 
 
 def _names(thing: Any) -> list[str]:
@@ -194,10 +198,10 @@ def _indented(parts: Sequence[Sequence[str]], share: bool) -> list[str]:
     return lines
 
 
-def _short(observation: Json, rule: Rule) -> Json:
+def _short(observation: Observation, rule: Rule) -> Json:
     """An observation as it stands in the file: its value, if it saw one, short, under a sign of its own."""
     if observation["saw"] != "value":
-        return observation
+        return dict(observation)
     rest = {name: item for name, item in observation.items() if name not in ("saw", "value")}
     return {**rest, "=": _short_value(observation["value"], rule)}
 
@@ -209,7 +213,7 @@ def _short_value(value: Value, rule: Rule) -> Any:
         numbers = array.astype(int) if array.dtype.kind == "b" else array
         size = "x".join(map(str, array.shape))
         return {f"{kind} {value['dtype']} {size}".rstrip(): _rounded(numbers, rule)}
-    if value.keys() != values.FIELDS.get(kind):  # a sealed text, for one
+    if value.keys() != values.FIELDS.get(kind):  # a salted hash, for one
         return {"plain": value}
     match kind:
         case "None":
@@ -263,9 +267,9 @@ class _Table:
         wide = max(map(len, rows.values()), default=0)
         return _Table(names, zip(*([*rows.get(name, ())] + [None] * wide for name in names), strict=False))
 
-    def column(self) -> tuple[Json | None, ...]:
+    def column(self) -> tuple[Observation | None, ...]:
         """The next column, with observations in place of names."""
-        found: dict[str, Json | None] = {}
+        found: dict[str, Observation | None] = {}
         for name, item in zip(self.names, next(self.columns, (None,) * len(self.names)), strict=True):
             found[name] = found[item] if isinstance(item, str) else None if item is None else _observation(item)
         return tuple(found.values())
@@ -297,7 +301,7 @@ def _load(hint: Any, plain: Any, table: _Table) -> Any:
             return tuple(_load(part, item, table) for part, item in zip(parts, plain, strict=True))
         case origin if origin is Mapping:
             return {name: _load(parts[1], item, table) for name, item in plain.items()}
-    return _observation(plain) if isinstance(plain, dict) else plain
+    return _observation(plain) if isinstance(plain, dict) and "=" in plain else plain
 
 
 def _load_object(kind: Any, plain: Any, table: _Table) -> Any:
@@ -315,15 +319,15 @@ def _load_object(kind: Any, plain: Any, table: _Table) -> Any:
     return kind(**found)
 
 
-def _observation(plain: Json) -> Json:
-    """The observation that `_short` made short; anything else as it is."""
+def _observation(plain: Json) -> Observation:
+    """The observation that `_short` made short; what it left as it was is taken as it is."""
     if "=" not in plain:
-        return plain
-    rest = {name: item for name, item in plain.items() if name != "="}
-    return {"saw": "value", "value": _long_value(plain["="]), **rest}
+        return cast(Observation, plain)
+    rest = cast(Observation, {name: item for name, item in plain.items() if name != "="})
+    return {**rest, "saw": "value", "value": _long_value(plain["="])}
 
 
-def _long_value(short: Any) -> Json:
+def _long_value(short: Any) -> Value:
     if short is None:
         return {"type": "None"}
     if isinstance(short, bool | int | float | str):
@@ -333,7 +337,7 @@ def _long_value(short: Any) -> Json:
     ((kind, content),) = short.items()
     match kind.split(" "):
         case ["plain"]:
-            return dict(content)
+            return cast(Value, content)
         case ["float"]:
             return {"type": "float", "data": content}
         case ["tuple"]:
