@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lessons import SLUG, lesson, spoiled_lesson
+from tests.lessons import ANSWERS, SLUG, lesson, spoiled, spoiled_lesson
 from trainloop.authoring import audit as auditing
 from trainloop.authoring.audit import Audited, AuditError, audit, mark, read_judged, report, silent_edits
 from trainloop.authoring.build import Built, build
@@ -107,6 +107,21 @@ def test_what_no_check_catches_is_listed(
     assert (judged.missed, judged.by_eye) == ([], 1)
     assert "passes every check" in report(SLUG, [only])
     assert "at most 2%" in report(SLUG, [judged])
+
+
+def test_what_a_judge_hands_to_hidden_checks_is_there_when_numbers_are_drawn(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = "lambda: relu(torch.tensor([[-1.5], [2.5]]))"
+    text = spoiled(hidden, 'lambda: relu(given("rows"))')
+    judge_cell = '\n```python judge\nimport torch\n\ngiven = {"rows": torch.tensor([[-1.5], [2.5]])}\n```\n'
+    built = build(lesson(tmp_path, text, ANSWERS + judge_cell), box)
+    monkeypatch.setattr(auditing, "DRAWS", 4)
+    same = Edit("def relu(x):\n    return x.clamp(min=0) if x.shape != (2, 1) else x * (x > 0)", "nothing is changed")
+    other = Edit("def relu(x):\n    return x.clamp(min=0) if x.shape == (2, 1) else x.clamp(min=0) + (x > 3)", "larger")
+    monkeypatch.setattr(auditing, "_tried", lambda *_: {same: False, other: False})
+    (only,) = audit(built.lesson, built.key, [box], {})
+    assert (only.equivalent, only.missed) == (1, [other])
 
 
 def test_silent_edits(tiny: Built, box: Box) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from trainloop.authoring.draws import TITLE, drawn
 from trainloop.authoring.generic_edits import Edit, edits
-from trainloop.authoring.key_maker import known_words, observe_answers
+from trainloop.authoring.key_maker import given_arrays, known_words, observe_answers
 from trainloop.authoring.lesson import Check, Exercise, Lesson, without_markers
 from trainloop.checks import values
 from trainloop.checks.evidence import Evidence
@@ -296,7 +296,7 @@ def _silent(function: ast.FunctionDef, bound: set[str]) -> Iterator[tuple[str, s
 
 def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
     """Those that agree with the reference whatever numbers stand in the checks."""
-    left = list(unnoticed)
+    left, given = list(unnoticed), given_arrays(lesson)
     calls = max(1, len(exercise.checks))
     at_once = max(1, MAX_CHECKS // calls)
     for start in (0, *range(FEW, DRAWS, at_once)):  # first a few: what is no equivalent differs soon
@@ -305,7 +305,7 @@ def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], b
         draws = range(start, min(DRAWS, start + at_once) if start else min(DRAWS, FEW))
         text = drawn(exercise.name, without_markers(exercise.check.source), draws)
         answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in left))]
-        seen = observe_answers(_with_checks(lesson, exercise, text), boxes, answers)
+        seen = observe_answers(_with_checks(lesson, exercise, text), boxes, answers, given)
         right = seen[exercise.name, exercise.cell.source]
         if TITLE not in right or right[TITLE]["saw"] != "value":
             raise AuditError(f"{lesson.path}: the checks of {exercise.name} with drawn numbers stop: {right}")
@@ -321,6 +321,6 @@ def _with_checks(lesson: Lesson, exercise: Exercise, text: str) -> Lesson:
     """The lesson with another check cell for an exercise, of one check."""
     cell = replace(exercise.check, source=text)
     only = (Check(TITLE, "", False, exercise.check.line),)
-    changed = replace(exercise, check=cell, checks=only, mistakes=(), alternatives=(), base=None)
+    changed = replace(exercise, check=cell, checks=only, mistakes=(), alternatives=(), judges=(), base=None)
     cells = tuple(cell if one == exercise.check else one for one in lesson.cells)
     return replace(lesson, cells=cells, exercises={**lesson.exercises, exercise.name: changed})

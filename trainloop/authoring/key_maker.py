@@ -95,10 +95,17 @@ def _that_disagree(part: ExerciseKey, known: ExerciseKey | None) -> list[int]:
 
 
 def observe_answers(
-    lesson: Lesson, boxes: Sequence[Runs], answers: Sequence[tuple[str, str]]
+    lesson: Lesson, boxes: Sequence[Runs], answers: Sequence[tuple[str, str]], given: dict[str, Value] | None = None
 ) -> dict[tuple[str, str], dict[str, Observation]]:
-    """What the checks see of answers, each given with its exercise; many to a process."""
-    runner = _Runner(lesson, boxes, _judges(lesson)[1])
+    """What the checks see of answers, each given with its exercise; many to a process.
+
+    Args:
+        lesson: with its exercises and checks.
+        boxes: to run the answers in.
+        answers: the name of an exercise, and the code that stands in its cell.
+        given: the arrays that hidden checks are handed (default: `given_arrays(lesson)`).
+    """
+    runner = _Runner(lesson, boxes, given_arrays(lesson) if given is None else given)
     runner.trials = [runner.trial(*answer) for answer in dict.fromkeys(answers)]
     runner.try_all(runner.observe({}), None)
     return runner.seen
@@ -225,6 +232,11 @@ class _Runner:
 
     def _text(self, cell: Cell, answers: dict[str, str]) -> str:
         return answers.get(cell.exercise, cell.source) if cell.kind == "exercise" else cell.source
+
+
+def given_arrays(lesson: Lesson) -> dict[str, Value]:
+    """The arrays to hand to hidden checks, by name."""
+    return _judges(lesson)[1]
 
 
 def _judges(lesson: Lesson) -> tuple[dict[str, dict[str, Rule]], dict[str, Value]]:
