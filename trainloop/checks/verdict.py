@@ -189,6 +189,8 @@ def _judge_check(
     if observation["saw"] == "stub":
         return _result(check, "missing", STUB)
     fact, detail = _describe(check, observation)
+    if _out_of_memory(observation):
+        return _result(check, "out of memory", fact, detail)
     mistake = evidence.name(check)
     if mistake is None:
         told = evidence.relation(check) or (EDITED.format(evidence.edit.what) if evidence.edit else "")
@@ -234,6 +236,10 @@ def _own_name_missing(observation: Observation, key: ExerciseKey) -> bool:
     return observation["saw"] == "missing" and observation["name"] in key.defines
 
 
+def _out_of_memory(observation: Observation) -> bool:
+    return observation["saw"] == "raised" and values.is_memory(observation["type"], observation["message"])
+
+
 def _describe(check: CheckKey, observation: Observation) -> tuple[str, list[str]]:
     """The fact about a wrong observation in a sentence, and lines that show it."""
     called = [f"Called:   {check.call}"]
@@ -254,6 +260,8 @@ def _describe_error(observation: Observation) -> str:
     if observation["type"] == RULE_BROKEN:
         return observation["message"]
     place = f" (line {observation['line']} of the cell: `{observation['code']}`)" if observation["line"] else ""
+    if _out_of_memory(observation):
+        return f"It asked for more memory than there is{place}."
     message = f": {observation['message']}" if observation["message"] else ""
     if observation["type"] == "TooLarge":
         return f"The result is too large to look at: {observation['message']}."
