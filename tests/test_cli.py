@@ -34,6 +34,7 @@ COMMANDS = (
     "report",
     "similar",
     "export",
+    "feedback",
     "check",
     "lab",
     "progress",

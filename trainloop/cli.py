@@ -637,6 +637,50 @@ def export(
         _name_failed("has a mark that could not be exported", done.failed)
 
 
+@command(TEACH, "feedback 2.1 --zip feedback.zip")
+def feedback(
+    lesson: Lesson,
+    archive: Annotated[
+        Path | None,
+        typer.Option("--zip", metavar="FILE", help="Pack the pages, too, as Moodle takes them for a whole class."),
+    ] = None,
+) -> None:
+    """Write the feedback pages of a graded class anew, and pack them for Moodle."""
+    with _plain_errors():
+        from trainloop.checks.text import one_line
+        from trainloop.course import Course, CourseError
+
+        course = Course.find()
+        slug = course.slug(lesson)
+        if archive is not None and archive.is_dir():
+            raise CourseError(f"{archive} is a folder. Name the archive to write: --zip {archive / 'feedback.zip'}")
+        from trainloop.classroom import moodle
+        from trainloop.classroom.feedback_pages import graded
+        from trainloop.classroom.roster import listed
+
+        folders = moodle.folders(course.root, slug) if archive else {}
+        pages, failed = _feedback(course, slug, graded(course, slug))
+        if archive is not None:
+            left = moodle.pack(pages, folders, archive)
+            told = [f"Packed for Moodle: {archive}, {len(pages) - len(left)} students."]
+            if left:
+                told.append(f"Not in it, since they did not come from Moodle: {listed(left)}.")
+            for line in told:
+                console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+        _name_failed("has no feedback", failed)
+
+
+def _feedback(course: Course, slug: str, students: Sequence[str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Write feedback pages with a progress bar; of whom there is none, why."""
+    from trainloop.classroom.feedback_pages import write_pages
+
+    with _progress("Feedback", len(students)) as advance:
+        pages, failed = write_pages(course, slug, students, lambda: advance(""))
+    where = course.root / "feedback" / "<student>" / slug / f"{slug}.html"
+    console.print(f"Feedback pages: {where}", markup=False, highlight=False, soft_wrap=True)
+    return pages, failed
+
+
 @command(LEARN, "lab 2.1")
 def lab(
     lesson: Annotated[str | None, typer.Argument(help="A lesson to open, by number (2.1) or slug.")] = None,
@@ -772,25 +816,35 @@ def edition(
 @command(TEACH, "demo --folder demo-course")
 def demo(
     folder: Annotated[Path | None, typer.Option(help="Where to put the course folder; must not exist yet.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the temporary course folder to look around in.")] = False,
     workers: Workers = None,
 ) -> None:
-    """Release a real lesson to a class of sample students, grade what they hand in, and write their feedback."""
+    """Release a real lesson to a class of sample students, grade what they hand in, and write their feedback.
+
+    It happens in a temporary folder that is deleted in the end, unless --keep or --folder says otherwise.
+    """
     with _plain_errors():
-        from trainloop.classroom.demo import feedback, hand_in, set_up
         from trainloop.course import Course
-        from trainloop.sandbox.isolation import choose
 
         course = Course.find()
         slug = course.slug("2.1")
-        class_course = set_up(course, slug, folder)
-        console.print(f"A course folder for the demonstration: {class_course.root}", highlight=False)
-        students = hand_in(course, class_course, slug)
-        console.print(f"{len(students)} students have handed in {slug}.", highlight=False)
-        # What the sample class hands in is ours, so any level will do.
-        graded = _grade_class(class_course, slug, workers, level=choose(None))
-        with _progress("Feedback", len(graded)) as advance:
-            pages = feedback(class_course, slug, list(graded), lambda: advance(""))
-        console.print(f"Feedback pages: {pages}/<student>/{slug}/{slug}.html", highlight=False, soft_wrap=True)
-        jupyter = Path(sys.executable).parent / "jupyter"
-        look = f"Look around with nbgrader: cd {class_course.root} && {jupyter} lab"
+        from trainloop.classroom.demo import hand_in, place, set_up
+        from trainloop.sandbox.isolation import choose
+
+        stays = keep or folder is not None
+        with place(folder, keep) as root:
+            until = "" if stays else ", until this command ends"
+            console.print(f"A course folder for the demonstration: {root}{until}", highlight=False, soft_wrap=True)
+            class_course = set_up(course, slug, root)
+            students = hand_in(course, class_course, slug)
+            console.print(f"{len(students)} students have handed in {slug}.", highlight=False)
+            # What the sample class hands in is ours, so any level will do.
+            marks = _grade_class(class_course, slug, workers, level=choose(None))
+            _, failed = _feedback(class_course, slug, list(marks))
+        if stays:
+            jupyter = Path(sys.executable).parent / "jupyter"
+            look = f"Look around with nbgrader: cd {class_course.root} && {jupyter} lab"
+        else:
+            look = "All of it is deleted again. To read the feedback and look around: trainloop demo --folder demo"
         console.print(look, highlight=False, soft_wrap=True)
+        _name_failed("has no feedback", failed)

@@ -30,12 +30,13 @@ import shutil
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 
+from trainloop.classroom import moodle
 from trainloop.classroom.archives import (
     CAPS,
     LISTED,
@@ -70,6 +71,7 @@ class DeliveredSubmission:
     student: str
     notebooks: Mapping[str, Entry]  # by the name that the file gets
     others: tuple[str, ...]  # names of files that are no notebooks, or cannot be read
+    folder: str = ""  # where Moodle takes feedback for this student
 
     def contents(self, notes: list[str]) -> dict[str, bytes]:
         """The student's files. Where no notebook is, a text that says so: then it is seen, and marked as missing."""
@@ -90,6 +92,11 @@ class Delivery:
 
     handed: tuple[DeliveredSubmission, ...]  # in order of the students' ids
     notes: list[str]  # sentences for the instructor
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Where Moodle takes feedback, by student."""
+        return {one.student: one.folder for one in self.handed}
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,7 @@ def collect(course: Course, slug: str, paths: Sequence[Path]) -> Collected:
                 f"{next(iter(failed.values()))}. 0 of {len(delivery.handed)} students have been collected. "
                 "Put that right, and run the same command again."
             )
+        delivery.notes.extend(moodle.remember(course.root, slug, delivery.folders))
         return Collected(kinds, tuple(delivery.notes), failed)
 
 
@@ -183,6 +191,7 @@ class Extractor(ExtractorPlugin):  # type: ignore[misc]  # nbgrader is untyped
                         self._unpack(one, Path(extracted_path) / one.student, delivery.notes)
                     except Exception as error:  # of any kind: it costs this student's submission, and no other
                         delivery.notes.append(f"{one.student} was not collected ({reason(error)}).")
+                delivery.notes.extend(moodle.remember(Path(directory.root), directory.assignment_id, delivery.folders))
         except (CollectError, OSError) as error:
             self.parent.fail("%s", error)
         for note in delivery.notes:
@@ -309,7 +318,7 @@ def _unpacked(sign: ParsedPath, entry: Entry, caps: Caps, troubled: list[Entry])
         yield sign, entry
     for index, member in enumerate(inside):
         path = (*entry.parts, *member.parts)
-        inner = ParsedPath(sign.person, member.parts[-1], sign.is_late, False, sign.attachment, len(member.parts))
+        inner = replace(sign, file=member.parts[-1], is_text=False, depth=len(member.parts))
         found = Entry(path, member.size, functools.partial(opened.read, index), member.trouble)
         if found.trouble:
             troubled.append(found)
@@ -424,7 +433,8 @@ def _newest(
 
     copies: dict[str, list[tuple[tuple[int, ...], Entry]]] = defaultdict(list)
     others = []
-    for index, one in enumerate(by_source[max(by_source, key=age)]):
+    newest = by_source[max(by_source, key=age)]
+    for index, one in enumerate(newest):
         if one.entry.trouble or not NOTEBOOK.search(one.sign.file):
             others.append(_file_name(one.sign.file))
         else:
@@ -442,7 +452,7 @@ def _newest(
         notes.append(f"{student}: {len(copies)} notebooks were handed in; the first {len(notebooks)} were taken.")
     if not notebooks:
         notes.append(f"{student} handed in no notebook, but: {listed(others)}.")
-    return DeliveredSubmission(student, notebooks, tuple(others))
+    return DeliveredSubmission(student, notebooks, tuple(others), newest[0].sign.folder)
 
 
 def _own_name(name: str, slug: str) -> tuple[str, int]:
