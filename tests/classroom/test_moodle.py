@@ -124,7 +124,7 @@ def trainloop(course: Course, *words: str) -> Result:
         (("feedback", "9.9"), 'There is no lesson "9.9"'),
         (("feedback", "2.1"), "Nothing of 2.1-from-linear-to-nonlinear is graded yet"),
         (("feedback", "2.1", "--zip", "feedback.zip"), "Whose folder is whose in Moodle is not known"),
-        (("feedback", "2.1", "--zip", "."), "is a folder. Name the archive to write"),
+        (("feedback", "2.1", "--zip", "."), "is a folder. Name a file in it"),
     ],
 )
 def test_feedback_refuses_in_a_sentence(own_course: Course, words: tuple[str, ...], sentence: str) -> None:

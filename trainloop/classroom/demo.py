@@ -13,7 +13,7 @@ from types import ModuleType
 
 from nbgrader.apps import NbGraderAPI
 
-from trainloop.course import CONFIG_NAME, Course, CourseError
+from trainloop.course import CONFIG_NAME, Course, CourseError, refuse_existing
 
 COPIED = ("notebooks", "source", "solutions")
 
@@ -30,8 +30,7 @@ def place(folder: Path | None, keep: bool) -> Iterator[Path]:
         CourseError: `folder` exists.
     """
     if folder is not None:
-        if folder.exists():
-            raise CourseError(f"{folder} exists already. Name a folder that does not, or leave --folder out.")
+        refuse_existing(folder, "leave --folder out")
         yield folder
         return
     made = Path(tempfile.mkdtemp(prefix="trainloop-demo-"))

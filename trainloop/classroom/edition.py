@@ -20,7 +20,7 @@ from typing import TypeAlias
 from trainloop.authoring.lesson import BEGIN_HIDDEN, BEGIN_SOLUTION, read
 from trainloop.authoring.notebooks import refuse_leaks
 from trainloop.checks.key import SOLUTIONS_NAME, VISIBLE_NAME, Key
-from trainloop.course import CONFIG_NAME, Course, CourseError
+from trainloop.course import CONFIG_NAME, Course, CourseError, refuse_existing
 from trainloop.learner.lab import write_whole
 
 Files: TypeAlias = dict[str, bytes]  # path in the edition, with "/" -> contents
@@ -91,8 +91,7 @@ def write(files: Files, target: Path) -> None:
     Raises:
         CourseError: `target` exists, or cannot be written.
     """
-    if target.exists():
-        raise CourseError(f"{target} exists already. Name one that does not, or delete it first.")
+    refuse_existing(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ARCHIVE:
