@@ -132,7 +132,9 @@ class Course:
             notebook: NotebookNode = nbformat.read(path, as_version=4)
             return notebook
         except Exception as error:
-            raise CourseError(f"{path} cannot be read ({error}). Build it again: trainloop build") from None
+            raise CourseError(
+                f"{path} cannot be read ({error}). Build it again: trainloop build; or get the course anew."
+            ) from None
 
     def config(self, overrides: Config | None = None) -> Config:
         """nbgrader's configuration of this course, as its own commands read it.
