@@ -20,6 +20,7 @@ from typing import TypeAlias
 from trainloop.authoring.lesson import BEGIN_HIDDEN, BEGIN_SOLUTION, read
 from trainloop.authoring.notebooks import refuse_leaks
 from trainloop.checks.key import SOLUTIONS_NAME, VISIBLE_NAME, Key
+from trainloop.classroom.learners_commands import learners_commands
 from trainloop.course import CONFIG_NAME, Course, CourseError, refuse_existing
 from trainloop.learner.lab import write_whole
 
@@ -45,6 +46,7 @@ PARTS = (
     "grading/turns.py",
     "templates/solved_page/*",
 )
+CLI = "trainloop/cli.py"
 ARCHIVE = ".zip"
 DATE = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold, for every file
 
@@ -184,11 +186,12 @@ def _package() -> Files:
     paths = (path for part in PARTS for path in PACKAGE.glob(part) if path.is_file() and path.suffix != ".pyc")
     names = {path: path.relative_to(CLONE) for path in paths}
     hidden = ("__pycache__",)
-    return {
+    files = {
         name.as_posix(): path.read_bytes()
         for path, name in names.items()
         if not any(part in hidden or part.startswith(".") for part in name.parts)
     }
+    return {**files, CLI: learners_commands(files[CLI].decode()).encode()}
 
 
 def _lesson(course: Course, slug: str) -> Files:
