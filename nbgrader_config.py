@@ -5,9 +5,12 @@
 
 from pathlib import Path
 
+from trainloop.course import warn_of_path
+
 c = get_config()  # noqa: F821  (traitlets hands it in)
 
 c.CourseDirectory.course_id = "training-loop"
+warn_of_path(Path(__file__).resolve().parent)  # where nbgrader would find nothing, and not say why
 c.CourseDirectory.db_url = f"sqlite:///{Path(__file__).resolve().parent / 'gradebook.db'}?timeout=120"
 
 # The scripts of the optional notebook are released as they are to be mended; all else is cleared as ever.

@@ -29,6 +29,7 @@ COMMANDS = (
     "site",
     "audit",
     "run",
+    "students",
     "collect",
     "grade",
     "report",
@@ -426,6 +427,27 @@ def test_check_of_a_half_solved_notebook(own_course: Course, slug: str) -> None:
     assert "ot started yet" in said
     assert all(exercise.title in said for exercise in exercises.values())
     assert f"of {sum(there.values())} checks passed." in said
+
+
+def test_check_shows_no_terminal_codes(own_course: Course, slug: str) -> None:
+    """What an answer puts into the message of its error may set a terminal's title, or clear it."""
+    first = next(iter(read(own_course.text(slug)).exercises))
+    notebook = nbformat.reads(solved(own_course, slug).decode(), as_version=4)
+    cell = next(cell for cell in notebook.cells if cell.id == first)
+    head = next(line for line in cell.source.splitlines() if line.startswith("def "))
+    cell.source += f"\n\n\n{head}\n    raise ValueError('\\x1b]0;title\\x07\\x1b[2J\\x9b31m[/x] witness')\n"
+    path = own_course.root / f"{slug}.ipynb"
+    path.write_bytes(sample_class.dump(notebook))
+    result = trainloop(own_course.root, "check", path.name)
+    assert result.exit_code == 1
+    assert "[/x] witness" in words(result)
+    assert not set(result.output) & set("\x1b\x07\x9b")
+
+
+def test_a_refusal_shows_no_terminal_codes(own_course: Course) -> None:
+    result = trainloop(own_course.root, "collect", "2.1", "\x1b]0;title\x07\x1b[2J[/x].zip")
+    refused(result, "There is no [/x].zip.")
+    assert not set(result.output) & set("\x1b\x07")
 
 
 def test_a_build_of_all_lessons_makes_the_page_of_loops(own_course: Course, monkeypatch: pytest.MonkeyPatch) -> None:

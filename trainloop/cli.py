@@ -92,7 +92,9 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (TrainloopError, TraitError) as error:
-        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        from trainloop.checks.text import plain
+
+        errors.print(plain(str(error)), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 
@@ -452,17 +454,29 @@ def _grade_class(
             with _progress("Grading", len(folders)) as advance:
                 marks = grade_class(opened, folders, results(course), _counting(advance), force)
         if changed := changes(course, slug, marks):
-            console.print(changes_table(changed))
+            console.print(changes_table(changed, console.width))
         if may_write(changed):
             with _progress("Writing the gradebook", len(marks)) as advance:
                 marks = record_class(course, material, marks, lambda: advance(""))
+            _enter_names(course, slug)
         else:
             console.print("The gradebook is as it was. The verdicts are kept: a later run writes them.")
     graded = {student: mark.graded for student, mark in marks.items()}
-    console.print(class_table(graded, slug))
+    console.print(class_table(graded, slug, console.width))
     for line in [*notes(graded), "", *summary(marks)]:
         console.print(line, markup=False, highlight=False)
     return marks
+
+
+def _enter_names(course: Course, slug: str) -> None:
+    """Names that came with what was collected, into the gradebook; without them all else is as good."""
+    from trainloop.course import CourseError
+    from trainloop.grading import people
+
+    try:
+        people.enter(course, course.directory(slug).db_url)
+    except CourseError as error:
+        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _name_failed(what: str, failed: Mapping[str, str]) -> None:
@@ -515,7 +529,9 @@ def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None
             found = class_results(course, slug, students, lambda: advance(""))
         one = report_on(course, found, names)
         page, picture = write_report(one, output or course.root / FOLDER)
-        for line in [*summary(one), f"The page: {page}", f"The picture: {picture}"]:
+        for line in summary(one, console.width):
+            console.print(line, markup=False, highlight=False)
+        for line in (f"The page: {page}", f"The picture: {picture}"):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         _name_failed("is graded, but the verdict cannot be read; grade the lesson again", found.failed)
 
@@ -610,6 +626,26 @@ def collect(
         if len(collected.notes) > MAX_ROWS:
             console.print(f"And {len(collected.notes) - MAX_ROWS} more such notes.", highlight=False)
         _name_failed("could not be collected", collected.failed)
+
+
+@command(TEACH, "students class.csv")
+def students(
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file, as Moodle, Canvas, nbgrader or a spreadsheet saves it.", metavar="FILE")
+    ],
+) -> None:
+    """Put a class list into nbgrader's gradebook: ids, names, email addresses. Who is in it already is updated."""
+    with _plain_errors():
+        from trainloop.classroom import class_list
+        from trainloop.course import Course
+
+        course = Course.find()
+        found = class_list.read(file)
+        done = class_list.enter(course, found.students)
+        count = len(found.students)
+        told = f"{file}: {count} student{'s' if count != 1 else ''}: {done.new} new, {done.known} known before."
+        for line in [told, *found.notes]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _system(name: str) -> Literal["canvas", "moodle"]:

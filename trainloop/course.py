@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import glob
 import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +22,9 @@ if TYPE_CHECKING:  # nbgrader and nbformat take seconds to load, and most comman
     from traitlets.config import Config
 
 CONFIG_NAME = "nbgrader_config.py"
+# Letters of a course's path that nbgrader does not take as they are, and what it takes them for.
+BLANKS = {"{": "the begin of a blank to fill in", "}": "the end of one", "?": "the end of the gradebook's address"}
+PATTERNS = {"[": "a pattern of names, and finds nothing"}
 
 
 class CourseError(TrainloopError):
@@ -153,11 +159,17 @@ class Course:
         return config
 
     def directory(self, slug: str, student: str = "*") -> CourseDirectory:
-        """nbgrader's view of the course, set to one lesson."""
+        """nbgrader's view of the course, set to one lesson.
+
+        Raises:
+            CourseError: nbgrader cannot work where the course lies.
+        """
         from nbgrader.coursedir import CourseDirectory
 
         scripts_on_path()
         config = self.config()
+        if trouble := unfit_path(config.CourseDirectory.root, BLANKS):
+            raise CourseError(trouble)
         config.CourseDirectory.assignment_id = slug
         config.CourseDirectory.student_id = student
         return CourseDirectory(config=config)
@@ -182,6 +194,31 @@ def expect_file(path: Path | None, option: str) -> None:
         raise CourseError(f"{path} is a folder. Name a file in it: {option} {path / 'FILE'}")
     if path is not None and not path.parent.is_dir():
         raise CourseError(f"There is no folder {path.parent} to put {path.name} in. Make it first, or name another.")
+
+
+def unfit_path(root: str, letters: Mapping[str, str] = BLANKS | PATTERNS) -> str:
+    """A sentence about the first letter of a course's path that nbgrader takes for something else, if there is one."""
+    for letter, taken in letters.items():
+        # A bracket that is never closed is none.
+        if letter in root and not (letter in PATTERNS and root in glob.glob(root)):
+            where = f'There is a "{letter}" in the path of the course, {root}'
+            return f"{where}: nbgrader takes it for {taken}. Rename the folder."
+    return ""
+
+
+@functools.cache
+def warn_of_path(root: Path) -> None:
+    """Say so in nbgrader's log, where nbgrader cannot work in the folder. Its configuration calls this."""
+    from traitlets.log import get_logger
+
+    if trouble := unfit_path(str(root)):
+        get_logger().error(trouble)
+
+
+def as_glob(directory: CourseDirectory, path: str) -> str:
+    """A path of nbgrader's with a pattern in it, so that in the course's own folder no letter is one."""
+    root = str(directory.root)
+    return glob.escape(root) + path[len(root) :] if path.startswith(root) else path
 
 
 def texts_in(folder: Path) -> list[Path]:

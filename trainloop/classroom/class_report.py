@@ -35,7 +35,7 @@ from trainloop.checks.text import plain
 from trainloop.checks.verdict import IN_WORDS, CheckResult, ExerciseResult, VerdictStatus
 from trainloop.checks.words import number, percent
 from trainloop.classroom.pages import People, page, people, write
-from trainloop.classroom.report import LOOK_AT
+from trainloop.classroom.report import LOOK_AT, WIDTH
 from trainloop.course import Course, CourseError
 from trainloop.grading.feedback import in_words, lesson_title, look
 from trainloop.grading.grade import SERIOUS, student_folders
@@ -455,14 +455,15 @@ def _png(figure: Figure, dpi: float | None = None) -> bytes:
         return as_png(figure, dpi)
 
 
-def summary(one: Report) -> list[str]:
-    """The report in a few lines, for the terminal."""
+def summary(one: Report, width: int = WIDTH) -> list[str]:
+    """The report in a few lines, for a terminal of a width."""
     marks = f"{percent(one.mean)} of the points on average, {one.right} with all of them"
     lines = [f"{one.slug}: {_students(one.students)}, {marks}."]
     if one.mistakes:
         lines.append("Most common mistakes:")
         lines += [
-            f"  {row.count:3}  {textwrap.shorten(_bare(row), 100, placeholder=' ...')}" for row in one.mistakes[:3]
+            f"  {row.count:3}  {textwrap.shorten(_bare(row), width - 8, placeholder=' ...')}"
+            for row in one.mistakes[:3]
         ]
     if one.not_graded.count:
         lines.append(f"Not graded yet, and not in the report: {one.not_graded.who}.")

@@ -16,8 +16,11 @@ at once, and says in a few lines what a person should know.
 Nothing tells when a file was handed in: the times in an archive are those of the download. So no `timestamp.txt` is
 written, and nbgrader counts nobody as late; whom Canvas calls late is said.
 
-A file, its name, and a zip archive that was handed in are a stranger's. Nothing but notebooks is unpacked, up to
-`Caps`. No path of an archive is used as a path. No link is followed or made.
+A file, its name, and a zip archive that was handed in are a stranger's. Nothing is unpacked but notebooks, up to
+`Caps`, and the file that `disagree` writes beside them. No path of an archive is used as a path. No link is followed or
+made.
+
+Names of people, where the archive has them, are kept for the gradebook: see `people`.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import contextlib
 import functools
 import io
 import itertools
+import re
 import shutil
 import zipfile
 from collections import defaultdict
@@ -51,8 +55,12 @@ from trainloop.classroom.archives import (
 )
 from trainloop.classroom.delivery_paths import COPY, MOODLE, NOTEBOOK, ParsedPath, Person, parse_path
 from trainloop.classroom.roster import Student, identifier, listed, matched, plain, students
-from trainloop.course import Course
+from trainloop.course import Course, CourseError
+from trainloop.grading import people
 from trainloop.grading.gradebook import draft_folder, put_folder, reason
+from trainloop.grading.people import Name
+from trainloop.learner.disagreements import FILE_NAME as DISAGREEMENTS
+from trainloop.learner.disagreements import MAX_BYTES as MOST_DISAGREEMENTS
 
 Kind: TypeAlias = Literal["new", "changed", "as before"]
 
@@ -71,6 +79,8 @@ class DeliveredSubmission:
     student: str
     notebooks: Mapping[str, Entry]  # by the name that the file gets
     others: tuple[str, ...]  # names of files that are no notebooks, or cannot be read
+    name: Name | None = None  # the person's, where the archive tells
+    disagreements: Entry | None = None  # what was put down with `disagree`
     folder: str = ""  # where Moodle takes feedback for this student
 
     def contents(self, notes: list[str]) -> dict[str, bytes]:
@@ -83,7 +93,25 @@ class DeliveredSubmission:
                 notes.append(f"{self.student}: {name} cannot be read ({error}).")
         if not files:
             files[NO_NOTEBOOK] = f"No notebook was handed in, but: {listed([*self.notebooks, *self.others])}\n".encode()
+        if self.disagreements is not None:
+            try:
+                files[DISAGREEMENTS] = _disagreements(self.disagreements)
+            except Exception as error:  # as above
+                notes.append(f"{self.student}: {self.disagreements.name} was left out ({error}).")
         return files
+
+
+def _disagreements(entry: Entry) -> bytes:
+    """The file's bytes; what they say is looked at by those who show it.
+
+    Raises:
+        ValueError: it is too large, or no text in UTF-8.
+    """
+    if entry.size > MOST_DISAGREEMENTS:  # no more is ever read than the size says
+        raise ValueError(f"larger than {MOST_DISAGREEMENTS / 1e6:g} MB")
+    data = entry.read()
+    data.decode("utf-8")
+    return data
 
 
 @dataclass(frozen=True)
@@ -143,6 +171,7 @@ def collect(course: Course, slug: str, paths: Sequence[Path]) -> Collected:
                 kinds[one.student] = _put(place, one.contents(delivery.notes))
             except Exception as error:  # of any kind: it costs this student's submission, and no other
                 failed[one.student] = f"{place} cannot be written: {reason(error)}"
+        _keep_names(course, delivery)
         if not kinds:
             raise CollectError(
                 f"{next(iter(failed.values()))}. 0 of {len(delivery.handed)} students have been collected. "
@@ -150,6 +179,13 @@ def collect(course: Course, slug: str, paths: Sequence[Path]) -> Collected:
             )
         delivery.notes.extend(moodle.remember(course.root, slug, delivery.folders))
         return Collected(kinds, tuple(delivery.notes), failed)
+
+
+def _keep_names(course: Course, delivery: Delivery) -> None:
+    try:
+        people.keep(course, {one.student: one.name for one in delivery.handed if one.name})
+    except CourseError as error:  # a help that is not there; what was handed in is
+        delivery.notes.append(str(error))
 
 
 def _put(place: Path, contents: Mapping[str, bytes]) -> Kind:
@@ -170,7 +206,8 @@ def _put(place: Path, contents: Mapping[str, bytes]) -> Kind:
 def _collected(place: Path) -> dict[str, bytes]:
     if place.is_symlink() or not place.is_dir():
         return {}
-    files = (path for path in place.iterdir() if path.suffix == ".ipynb" or path.name == NO_NOTEBOOK)
+    ours = (NO_NOTEBOOK, DISAGREEMENTS)
+    files = (path for path in place.iterdir() if path.suffix == ".ipynb" or path.name in ours)
     return {path.name: path.read_bytes() for path in files if path.is_file() and not path.is_symlink()}
 
 
@@ -192,6 +229,7 @@ class Extractor(ExtractorPlugin):  # type: ignore[misc]  # nbgrader is untyped
                     except Exception as error:  # of any kind: it costs this student's submission, and no other
                         delivery.notes.append(f"{one.student} was not collected ({reason(error)}).")
                 delivery.notes.extend(moodle.remember(Path(directory.root), directory.assignment_id, delivery.folders))
+                _keep_names(Course(Path(directory.root)), delivery)
         except (CollectError, OSError) as error:
             self.parent.fail("%s", error)
         for note in delivery.notes:
@@ -305,16 +343,16 @@ def _is_wrapped(entries: Iterable[Entry], slug: str) -> bool:
 
 
 def _unpacked(sign: ParsedPath, entry: Entry, caps: Caps, troubled: list[Entry]) -> Iterator[tuple[ParsedPath, Entry]]:
-    """The notebooks in a zip archive that a student handed in; the archive itself if there are none."""
+    """What counts in a zip archive that a student handed in; the archive itself if it holds no notebook."""
     inside: list[Entry] = []
     opened = _Opened(entry, caps)
     try:
-        inside = _notebooks(opened.archive(), caps)
+        inside = _wanted(opened.archive(), caps)
     except Exception as error:  # whatever a stranger's archive provokes
         troubled.append(Entry(entry.parts, 0, entry.read, f"cannot be read as a zip archive ({error})"))
     finally:
         _Opened.close()
-    if not inside:
+    if not any(NOTEBOOK.search(one.parts[-1]) for one in inside):
         yield sign, entry
     for index, member in enumerate(inside):
         path = (*entry.parts, *member.parts)
@@ -350,8 +388,8 @@ class _Opened:
         return self.last[0][1]
 
     def read(self, index: int) -> bytes:
-        """One of its notebooks."""
-        return _notebooks(self.archive(), self.caps)[index].read()
+        """One of the files that count in it."""
+        return _wanted(self.archive(), self.caps)[index].read()
 
     @classmethod
     def close(cls) -> None:
@@ -360,9 +398,12 @@ class _Opened:
             cls.last.pop()[1].close()
 
 
-def _notebooks(archive: zipfile.ZipFile, caps: Caps) -> list[Entry]:
-    found = (one for one in members(archive, caps) if not is_noise(one.parts) and NOTEBOOK.search(one.parts[-1]))
-    return list(itertools.islice(found, caps.files))
+def _wanted(archive: zipfile.ZipFile, caps: Caps) -> list[Entry]:
+    """Notebooks, and disagreements: a few of either."""
+    own = [one for one in members(archive, caps) if not is_noise(one.parts)]
+    notebooks = itertools.islice((one for one in own if NOTEBOOK.search(one.parts[-1])), caps.files)
+    others = itertools.islice((one for one in own if one.parts[-1] == DISAGREEMENTS), caps.files)
+    return [*notebooks, *others]
 
 
 # --------------------------------------------------------------------------------------------------- student by student
@@ -433,9 +474,12 @@ def _newest(
 
     copies: dict[str, list[tuple[tuple[int, ...], Entry]]] = defaultdict(list)
     others = []
+    said: list[_Owned] = []
     newest = by_source[max(by_source, key=age)]
     for index, one in enumerate(newest):
-        if one.entry.trouble or not NOTEBOOK.search(one.sign.file):
+        if _is_of_disagree(one.sign):
+            said += [one] if not one.entry.trouble else []
+        elif one.entry.trouble or not NOTEBOOK.search(one.sign.file):
             others.append(_file_name(one.sign.file))
         else:
             name, copy = _own_name(one.sign.file, slug)
@@ -451,8 +495,17 @@ def _newest(
     if len(copies) > len(notebooks):
         notes.append(f"{student}: {len(copies)} notebooks were handed in; the first {len(notebooks)} were taken.")
     if not notebooks:
+        others += [DISAGREEMENTS] if said else []
         notes.append(f"{student} handed in no notebook, but: {listed(others)}.")
-    return DeliveredSubmission(student, notebooks, tuple(others), newest[0].sign.folder)
+    # Whoever hands in a folder with all lessons has one of each: the one in this lesson's folder.
+    last = max(said, key=lambda one: (slug in one.entry.parts[:-1], one.sign.attachment), default=None)
+    person, words = files[0].sign.person, last.entry if last else None
+    return DeliveredSubmission(student, notebooks, tuple(others), person.full_name, words, newest[0].sign.folder)
+
+
+def _is_of_disagree(sign: ParsedPath) -> bool:
+    stem, _, ending = DISAGREEMENTS.rpartition(".")
+    return re.fullmatch(rf"{stem}(-\d{{1,4}})?\.{ending}", sign.file) is not None  # Canvas numbers copies
 
 
 def _own_name(name: str, slug: str) -> tuple[str, int]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from trainloop.classroom.roster import Clues, given, identifier, plain
+from trainloop.grading.people import Name
 
 System: TypeAlias = Literal["Canvas", "Moodle", "folder"]
 
@@ -41,6 +42,18 @@ class Person:
     number: str = ""  # Canvas: of the person; Moodle: of the person in this assignment
 
     @property
+    def is_hidden(self) -> bool:
+        """Whether this is what Moodle calls everybody where it hides names."""
+        return self.system == "Moodle" and plain(self.name) == "participant"
+
+    @property
+    def full_name(self) -> Name | None:
+        """The name, where it is written as people write theirs. Canvas's "lovelaceada" is none."""
+        is_folders = " " in self.name.strip() and not any(letter.isdigit() for letter in self.name)
+        is_name = not self.is_hidden if self.system == "Moodle" else self.system == "folder" and is_folders
+        return Name.parse(self.name) if is_name else None
+
+    @property
     def clues(self) -> Clues:
         """What the gradebook's students are compared with."""
         match self.system:
@@ -56,8 +69,8 @@ class Person:
         match self.system:
             case "Canvas":
                 return identifier(self.name, self.number)
-            case "Moodle":  # where names are hidden, everybody is called "Participant"
-                return identifier(self.name, "" if is_alone and plain(self.name) != "participant" else self.number)
+            case "Moodle":
+                return identifier(self.name, "" if is_alone and not self.is_hidden else self.number)
             case _:
                 return given(self.name)
 

@@ -30,8 +30,6 @@ reads commas or semicolons. For Canvas the roster decides about both.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,13 +43,13 @@ from traitlets import Float, Unicode
 
 from trainloop.checks.words import number
 from trainloop.classroom.roster import Clues, Student, canvas_name, identifier, listed, matched
+from trainloop.classroom.sheet import UTF_8, Sheet, SheetError
 from trainloop.course import Course, CourseError, absent, scripts_on_path
 from trainloop.grading.grade import submissions
 from trainloop.grading.gradebook import reason
 
 System: TypeAlias = Literal["canvas", "moodle"]
 
-CELL_CHARS = 10_000_000  # Moodle's worksheets hold whole comments
 CANVAS_PERSON = (
     "Student", "LastName", "FirstName", "ID", "SIS User ID", "SIS Login ID", "Integration ID", "Root Account", "Section"
 )  # fmt: skip
@@ -64,7 +62,7 @@ CSV = (
 MOODLE_NEW = ["Username", "Email address", "First name", "Last name"]
 
 
-class ExportError(CourseError):
+class ExportError(SheetError):
     """Marks cannot be exported; the message says why and what to do. No file was written."""
 
 
@@ -106,71 +104,6 @@ class Marks:
 
 
 @dataclass
-class Sheet:
-    """A table of texts, as it lies in a CSV file."""
-
-    rows: list[list[str]]
-    delimiter: str = ","
-    newline: str = "\r\n"
-    bom: bool = False  # a byte order mark
-    name: str = ""
-
-    @staticmethod
-    def read(path: Path) -> Sheet:
-        """A file as Canvas, Moodle or a spreadsheet writes it.
-
-        Raises:
-            ExportError: it cannot be read.
-        """
-        try:
-            data = path.read_bytes()
-            text = data.decode("utf-8-sig")
-        except OSError as error:
-            raise ExportError(f"{path} cannot be read: {error.strerror or error}.") from None
-        except UnicodeDecodeError:
-            raise ExportError(
-                f"{path} is not written in UTF-8; a spreadsheet may have changed it. "
-                "Download it again, and hand it over as it is."
-            ) from None
-        csv.field_size_limit(CELL_CHARS)
-        readings = []
-        for delimiter in (",", ";", "\t"):
-            with contextlib.suppress(csv.Error):
-                rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-                readings.append(([row for row in rows if row], delimiter))
-        rows, delimiter = max(readings, key=lambda reading: len((reading[0] or [[]])[0]), default=([], ","))
-        if not rows:
-            raise ExportError(f"{path} holds no table. Download it again.")
-        width = len(rows[0])
-        rows = [row + [""] * (width - len(row)) for row in rows]
-        newline = "\r\n" if "\r\n" in text else "\n"
-        return Sheet(rows, delimiter, newline, data.startswith(b"\xef\xbb\xbf"), path.name)
-
-    def write(self, path: Path) -> None:
-        """Write the table.
-
-        Raises:
-            ExportError: it cannot be written.
-        """
-        text = io.StringIO(newline="")
-        csv.writer(text, delimiter=self.delimiter, lineterminator=self.newline).writerows(self.rows)
-        try:
-            path.write_bytes(text.getvalue().encode("utf-8-sig" if self.bom else "utf-8"))
-        except OSError as error:
-            raise ExportError(f"{path} cannot be written: {error.strerror or error}.") from None
-
-    @property
-    def header(self) -> list[str]:
-        """The names of the columns."""
-        return self.rows[0]
-
-    def column(self, name: str) -> int | None:
-        """Where the column with this name is, if there is one."""
-        wanted = name.strip().casefold()
-        return next((place for place, one in enumerate(self.header) if one.strip().casefold() == wanted), None)
-
-
-@dataclass
 class Exported:
     """What was written, and what a person should know about it."""
 
@@ -183,7 +116,7 @@ def export(course: Course, slug: str, wish: ExportRequest) -> Exported:
     """Write a lesson's marks for Canvas or Moodle.
 
     Raises:
-        ExportError: the gradebook has no such marks, or the roster does not fit. No file was written.
+        SheetError: the gradebook has no such marks, or the roster does not fit. No file was written.
     """
     directory = course.directory(slug)
     if path := absent(directory):
@@ -208,12 +141,22 @@ def write(
     if wish.roster is None:
         sheet = (_new_canvas if wish.system == "canvas" else _new_moodle)(lessons, pool, wish, done)
     else:
-        sheet = Sheet.read(wish.roster)
+        sheet = _roster(wish.roster)
         (_fill_canvas if wish.system == "canvas" else _fill_moodle)(sheet, lessons, pool, wish, done)
     sheet.write(wish.to)
     for lesson in lessons:
         done.notes += _warnings(course, lesson, chosen)
     return done
+
+
+def _roster(path: Path) -> Sheet:
+    sheet = Sheet.read(path)
+    if sheet.encoding != UTF_8:
+        raise ExportError(
+            f"{path} is not written in UTF-8; a spreadsheet may have changed it. "
+            "Download it again, and hand it over as it is."
+        )
+    return sheet
 
 
 def _marks(gradebook: Gradebook, slug: str, pool: Iterable[Student], failed: dict[str, str]) -> Marks:
@@ -269,7 +212,7 @@ class _Exporter(ExportPlugin):  # type: ignore[misc]  # nbgrader is untyped
         self.log.info("Exporting grades to %s", to)
         try:
             done = write(gradebook, course, slugs, wish, [str(one) for one in self.student])
-        except ExportError as error:
+        except SheetError as error:
             self.parent.fail("%s", error)
         for note in done.notes:
             self.log.warning("%s", note)
@@ -304,7 +247,7 @@ class CsvExporter(ExportPlugin):  # type: ignore[misc]  # nbgrader is untyped
         rows = [row for one in assignments for row in _csv_rows(gradebook, one, students, failed)]
         try:
             Sheet([list(CSV), *rows], newline="\n").write(to)
-        except ExportError as error:
+        except SheetError as error:
             self.parent.fail("%s", error)
         if failed:
             self.parent.fail("These marks could not be exported: %s", "; ".join(map(": ".join, failed.items())))

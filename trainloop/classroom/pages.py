@@ -17,17 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from nbgrader.api import Gradebook
 
 from trainloop.checks.text import plain
 from trainloop.checks.words import percent
-from trainloop.course import Course, CourseError
+from trainloop.course import Course, CourseError, absent
 from trainloop.grading.feedback import TEMPLATES
+from trainloop.grading.gradebook import reason
+from trainloop.grading.people import called
 from trainloop.learner.lab import write_whole
 
 FOLDER = "reports"  # in the course, unless another is named
 NUMBERS = "student-numbers.json"
 MOST_NAMED = 12  # students in one list
-MAX_NAME = 100  # characters
+MAX_NAME = 200  # characters, of a name and the id
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,26 @@ def people(course: Course, students: Iterable[str], by_name: bool = False) -> Pe
     """What to call these students: by name, or by numbers that tell none.
 
     Raises:
-        CourseError: the numbers cannot be read or written.
+        CourseError: the names cannot be read; or the numbers not be read or written.
     """
     known = sorted(students)
     if by_name:
-        return People({student: plain(student, MAX_NAME) for student in known}, anonymous=False)
+        return People({student: plain(name, MAX_NAME) for student, name in _called(course, known).items()}, False)
     numbers = _numbers(course.root / ".trainloop" / NUMBERS, known)
     return People({student: str(numbers[student]) for student in sorted(known, key=numbers.__getitem__)}, True)
+
+
+def _called(course: Course, known: Iterable[str]) -> dict[str, str]:
+    """Each student by name and id, as far as the gradebook knows names; else by the id."""
+    directory = course.directory("")
+    names: dict[str, str] = {}
+    if absent(directory) is None:
+        try:
+            with Gradebook(directory.db_url, directory.course_id) as gradebook:
+                names = {student.id: called(student) for student in gradebook.students}
+        except Exception as error:
+            raise CourseError(f"The gradebook cannot be read ({reason(error)}). Is db_url right?") from None
+    return {student: names.get(student, student) for student in known}
 
 
 def _numbers(path: Path, students: Collection[str]) -> dict[str, int]:

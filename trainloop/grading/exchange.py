@@ -21,6 +21,7 @@ from typing import Any
 
 from nbgrader.exchange.default import ExchangeCollect, ExchangeReleaseFeedback
 
+from trainloop.course import as_glob
 from trainloop.grading.gradebook import SECRET, TIMESTAMP, read_secret
 
 MAX_FILES = 200  # of one submission
@@ -147,6 +148,7 @@ class ReleaseFeedback(ExchangeReleaseFeedback):  # type: ignore[misc]  # nbgrade
 
     def copy_files(self) -> None:
         """Called by nbgrader to copy the pages of a class into the exchange."""
+        self.src_path: str = as_glob(self.coursedir, self.src_path)
         without = [
             Path(folder).parent.name
             for folder in sorted(glob.glob(self.src_path))

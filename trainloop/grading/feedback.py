@@ -47,6 +47,7 @@ from trainloop.checks.text import MUCH_BLANK, plain
 from trainloop.checks.values import Json
 from trainloop.checks.verdict import IN_WORDS
 from trainloop.checks.words import number
+from trainloop.grading.people import called
 from trainloop.grading.record import VERDICT
 from trainloop.grading.unfinished import begin, mark_unfinished
 
@@ -353,17 +354,18 @@ class Summarise(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader is unty
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
         """Called by nbconvert before it makes a page."""
-        resources["page"] = page(nb, resources["nbgrader"], _waiting(resources["nbgrader"]))
+        names = resources["nbgrader"]
+        waiting, who = _recorded(names) if "db_url" in names else (frozenset(), names["student"])
+        resources["page"] = page(nb, {**names, "student": who}, waiting)
         return nb, resources
 
 
-def _waiting(names: Mapping[str, Any]) -> frozenset[str]:
-    """The cells that have no mark yet, and wait for a person's, by the gradebook."""
-    if "db_url" not in names:
-        return frozenset()
+def _recorded(names: Mapping[str, Any]) -> tuple[frozenset[str], str]:
+    """By the gradebook: the cells that have no mark yet, and wait for a person's; and what the student is called."""
     with Gradebook(names["db_url"]) as gradebook:
         notebook = gradebook.find_submission_notebook(names["notebook"], names["assignment"], names["student"])
-        return frozenset(grade.name for grade in notebook.grades if grade.auto_score is grade.manual_score is None)
+        waiting = frozenset(grade.name for grade in notebook.grades if grade.auto_score is grade.manual_score is None)
+        return waiting, called(gradebook.find_student(names["student"]))
 
 
 def page(nb: NotebookNode, marks: Mapping[str, Any], waiting: AbstractSet[str] = frozenset()) -> Page:
@@ -371,7 +373,7 @@ def page(nb: NotebookNode, marks: Mapping[str, Any], waiting: AbstractSet[str] =
 
     Args:
         nb: an autograded notebook with its verdict, and with nbgrader's scores and comments in the cells' metadata.
-        marks: nbgrader's `student`, `assignment`, `score`, `max_score` and `late_penalty`, in points.
+        marks: the `student`, and nbgrader's `assignment`, `score`, `max_score` and `late_penalty`, in points.
         waiting: the cells that wait for a person's mark.
     """
     verdict = nb.metadata.get(VERDICT, {}).get("verdict", {})
@@ -382,7 +384,7 @@ def page(nb: NotebookNode, marks: Mapping[str, Any], waiting: AbstractSet[str] =
     failed = verdict.get("status") == "grader error"
     return Page(
         title=lesson_title(nb, marks["assignment"]),
-        student=plain(marks["student"], 200),
+        student=plain(marks["student"], 400),
         look=look(verdict.get("status")),
         words=verdict.get("words", "this notebook has no verdict"),
         points=number(marks["score"]),

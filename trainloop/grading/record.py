@@ -36,8 +36,9 @@ from traitlets import TraitError
 
 from trainloop.checks.verdict import IN_WORDS, ExerciseResult, VerdictStatus
 from trainloop.checks.words import number
-from trainloop.course import Course, CourseError, absent
+from trainloop.course import Course, CourseError, absent, as_glob, unfit_path
 from trainloop.errors import TrainloopError
+from trainloop.grading import people
 from trainloop.grading.batch import GradedSummary, grade_class
 from trainloop.grading.engine import Setup
 from trainloop.grading.engines import choose_engine
@@ -117,6 +118,10 @@ class SubmissionExporter(NotebookExporter):
         graded_folder = Path(self.parent._format_dest(names["assignment"], names["student"]))
         begin(graded_folder)
         keep_receipt(self.parent.coursedir, folder, graded_folder)
+        try:
+            people.enter(self._course, names["db_url"])
+        except CourseError as error:  # a help that is not there; the mark is
+            self.parent.log.warning(str(error))
         points = f"{number(graded.points)} of {number(graded.possible)} points"
         self.parent.log.info("%s: %s, %s", names["student"], graded.in_words, points)
         notebook = _with_verdict(graded, self._setup.material)
@@ -173,7 +178,8 @@ def _expect_one_notebook_each(converter: Autograde) -> None:
     the mark of an earlier submission.
     """
     slug = converter.coursedir.assignment_id
-    folders = glob.glob(converter._format_source(slug, converter.coursedir.student_id))
+    source = converter._format_source(slug, converter.coursedir.student_id)
+    folders = glob.glob(as_glob(converter.coursedir, source))
     converter.assignments = {
         folder: [os.path.join(folder, f"{slug}.ipynb")] for folder in folders if os.path.isdir(folder)
     }
@@ -286,7 +292,7 @@ def check_gradebook(course: Course, material: LessonBundle) -> None:
         CourseError: it does not; the message says what to do. The gradebook is not touched.
     """
     slug, directory = material.slug, course.directory(material.slug)
-    again = f"Run: nbgrader generate_assignment {slug} --force"
+    again = unfit_path(directory.root) or f"Run: nbgrader generate_assignment {slug} --force"
     if path := absent(directory):
         raise CourseError(f"There is no gradebook yet ({path}). {again}")
     try:
