@@ -35,6 +35,7 @@ COMMANDS = (
     "report",
     "similar",
     "export",
+    "feedback",
     "check",
     "lab",
     "progress",
@@ -129,7 +130,27 @@ LIGHT = (
     "solution 2.1",
     f"placement --answers {'?' * 20}",
     "grade --help",
+    # Refused before anything else is done: a wrong lesson, file, folder or option.
+    *(f"{command} 9.9" for command in ("grade", "report", "similar", "feedback", "build", "run", "audit", "site")),
+    "check nowhere.ipynb",
+    "collect 9.9 .",
+    "collect 2.1 nowhere.zip",
+    "export 9.9 --for canvas --to marks.csv",
+    "export 2.1 --for canvas --to release",
+    "export 2.1 --for blackboard --to marks.csv",
+    "edition class.zip 9.9",
+    "edition release",
+    "demo --folder release",
+    "grade 2.1 --isolation none",
+    "report 2.1 --output nbgrader_config.py",
+    "similar 2.1 --output nbgrader_config.py",
+    "feedback 2.1 --zip release",
+    "feedback 2.1 --zip feedback.zip",
 )
+HEAVY = {
+    *("torch", "numpy", "scipy", "sklearn", "pandas", "matplotlib", "distributed", "sqlalchemy"),
+    *("nbgrader", "nbformat", "nbconvert", "IPython", "jsonschema", "jinja2", "sphinx"),
+}
 
 
 @pytest.mark.parametrize("words", [line.split() for line in LIGHT], ids=" ".join)
@@ -140,8 +161,7 @@ from trainloop.cli import app
 try:
     app({words!r})
 except SystemExit:
-    heavy = {{"torch", "nbgrader", "nbformat", "jsonschema", "matplotlib", "sqlalchemy", "numpy", "jinja2"}}
-    print(sorted(heavy & set(sys.modules)))
+    print(sorted(set({sorted(HEAVY)}) & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=own_course.root, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
@@ -151,6 +171,31 @@ def app_help(command: str) -> str:
     """The first sentence of a command's docstring."""
     (found,) = [one.callback for one in app.registered_commands if one.callback and one.callback.__name__ == command]
     return (found.__doc__ or "").split(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("report 2.1 --output nbgrader_config.py", "nbgrader_config.py is a file. Name a folder: --output FOLDER"),
+        ("similar 2.1 --output nbgrader_config.py/sub", "nbgrader_config.py is a file. Name a folder: --output FOLDER"),
+        ("site --output nbgrader_config.py", "nbgrader_config.py is a file. Name a folder: --output FOLDER"),
+        ("lab --folder nbgrader_config.py", "nbgrader_config.py is a file. Name a folder: --folder FOLDER"),
+        ("solution 2.1 --folder nbgrader_config.py", "nbgrader_config.py is a file. Name a folder: --folder FOLDER"),
+        ("progress --folder nbgrader_config.py", "There is no folder nbgrader_config.py"),
+        ("progress --folder nowhere", "There is no folder nowhere: leave --folder out"),
+        ("export 2.1 --for moodle --to release", "release is a folder. Name a file in it: --to release/FILE"),
+        ("export 2.1 --for moodle --to nowhere/marks.csv", "There is no folder nowhere to put marks.csv in"),
+        ("feedback 2.1 --zip release", "release is a folder. Name a file in it: --zip release/FILE"),
+        ("edition release", "release exists already. Name one that does not, or delete it first."),
+        ("export 2.1 --for blackboard --to marks.csv", "'blackboard' is neither canvas nor moodle"),
+    ],
+)
+def test_a_path_or_system_of_the_wrong_kind(own_course: Course, command: str, sentence: str) -> None:
+    before = tree(own_course.root)
+    result = trainloop(own_course.root, *command.split())
+    refused(result, sentence)
+    assert "Value error" not in result.output and "File exists" not in result.output
+    assert tree(own_course.root) == before
 
 
 def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
@@ -293,7 +338,9 @@ def test_demo_into_a_folder_that_is_there(own_course: Course, tmp_path: Path) ->
     there = tmp_path / "there"
     there.mkdir()
     (there / "mine.txt").write_text("mine")
-    refused(trainloop(own_course.root, "demo", "--folder", str(there)), "exists already. Name a folder that does not")
+    refused(
+        trainloop(own_course.root, "demo", "--folder", str(there)), "exists already. Name one that does not, or leave"
+    )
     assert [path.name for path in there.iterdir()] == ["mine.txt"]
 
 

@@ -35,11 +35,52 @@ def test_the_base_and_what_is_installed_are_pinned() -> None:
     assert not any("pip install" in run and "==" not in run for run in said("RUN"))
 
 
+def test_the_graders_image_is_as_sound() -> None:
+    """The one of docs/cluster.md: pinned, made of files that are there and hold no solution, and nobody's root."""
+    lines = DockerfileParser(fileobj=(ROOT / "docs" / "cluster" / "Dockerfile").open("rb")).structure
+    each = {name: [one["value"] for one in lines if one["instruction"] == name] for name in ("FROM", "COPY", "USER")}
+    assert [bool(re.search(r":\d+\.\d+\.\d+-", base)) for base in each["FROM"]] == [True]
+    copied = [source for value in each["COPY"] for source in value.split()[:-1]]
+    assert set(copied) == {"pyproject.toml", "README.md", "trainloop"} and all((ROOT / one).exists() for one in copied)
+    assert each["USER"] and each["USER"][-1] not in ("root", "0")
+    assert not any(re.search(r"\b(curl|wget)\b", one["content"]) for one in lines)
+
+
 def test_it_runs_as_somebody_who_may_not_change_the_course() -> None:
     places = [line["instruction"] for line in LINES]
     assert said("USER") == ["${NB_UID}"] and "NB_UID=1000" in said("ARG"), "a number: Kubernetes asks for one"
     assert "COPY" not in places[places.index("USER") :] and "RUN" not in places[places.index("USER") :]
     assert not any("chown" in line["content"] for line in LINES)
+
+
+def test_nothing_is_run_that_comes_straight_from_the_network() -> None:
+    script = (ROOT / "tools" / "uv").read_text(encoding="utf-8")
+    for text in [*said("RUN"), script]:
+        assert not re.search(r"\b(curl|wget)\b|\|\s*(sudo\s+)?(ba|da|z)?sh\b|--trusted-host|--no-verify", text)
+    assert not any(re.search(r"\b(sudo|chmod\s+(777|u\+s))\b", run) for run in said("RUN"))
+    assert not any(re.search(r"(?i)token|password|secret", line["content"]) for line in LINES)
+
+
+def test_what_it_starts_is_there_and_can_be_reached() -> None:
+    environment = " ".join(said("ENV"))
+    places = [Path(place) for place in re.findall(r"/opt/course/(trainloop[^\s:]*)", environment)]
+    assert places and all((ROOT / place).exists() for place in places)
+    (start,) = said("CMD")
+    command = json.loads(start)  # a list: Jupyter itself is the first process, and is the one that is told to end
+    assert command[:2] == ["jupyter", "lab"] and "--ip=0.0.0.0" in command and "--allow-root" not in command
+    about = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert [str(port) for port in about["forwardPorts"]] == said("EXPOSE") == [*about["portsAttributes"]]
+    interpreter = Path(about["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"])
+    assert f"PATH={interpreter.parent}:$PATH" in environment
+
+
+def test_binder_finds_the_user_that_it_asks_for() -> None:
+    """It builds with these two arguments, which must have a default elsewhere, and starts as that user at home."""
+    names = [one.partition("=")[0] for one in said("ARG")]
+    assert {"NB_USER", "NB_UID"} <= set(names)
+    assert any('useradd --uid "${NB_UID}" --create-home' in run and '"${NB_USER}"' in run for run in said("RUN"))
+    assert said("WORKDIR")[-1] == "/home/${NB_USER}" and "HOME=/home/${NB_USER}" in " ".join(said("ENV"))
+    assert not said("ENTRYPOINT"), "Binder and hubs start a command of their own"
 
 
 def test_nothing_goes_into_the_image_but_what_students_get() -> None:

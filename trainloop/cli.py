@@ -164,12 +164,13 @@ def build(
     if watch and check:
         raise typer.BadParameter("what is checked is not watched; leave one of the two out.", param_hint="--watch")
     with _plain_errors(), ExitStack() as stack:
-        from trainloop.authoring.begin import saves
         from trainloop.course import Course
-        from trainloop.sandbox.box import Box
 
         course = Course.find()
         slugs = _slugs(course, lessons)
+        from trainloop.authoring.begin import saves
+        from trainloop.sandbox.box import Box
+
         boxes: list[Box] = []
 
         def opened() -> list[Box]:
@@ -261,11 +262,14 @@ def site(
 ) -> None:
     """Build the web edition: all lessons, with figures and quizzes, as pages that need no kernel and no network."""
     with _plain_errors():
-        from trainloop.course import Course
-        from trainloop.site.build import FOLDER, build, check_installed, with_pages
+        from trainloop.course import Course, expect_folder
 
         course = Course.find()
-        slugs = with_pages(_slugs(course, lessons))
+        expect_folder(output, "--output")
+        slugs = _slugs(course, lessons)
+        from trainloop.site.build import FOLDER, build, check_installed, with_pages
+
+        slugs = with_pages(slugs)
         check_installed()
         out = output or course.root / FOLDER
         with _progress("Building the site", len(slugs) + 1) as advance:
@@ -284,15 +288,17 @@ def audit(
 ) -> None:
     """Measure how well checks catch and name what nobody wrote down: edits of all right answers."""
     with _plain_errors():
+        from trainloop.course import Course
+
+        course = Course.find()
+        slugs = _slugs(course, lessons)
         from trainloop.authoring.audit import audit as audit_lesson
         from trainloop.authoring.audit import read_judged, report, total
         from trainloop.authoring.lesson import read
         from trainloop.checks.key import Key
-        from trainloop.course import Course
         from trainloop.sandbox.box import Box
 
-        course = Course.find()
-        texts = {slug: read(course.text(slug)) for slug in _slugs(course, lessons)}
+        texts = {slug: read(course.text(slug)) for slug in slugs}
         coded = sum(not one.is_question for text in texts.values() for one in text.exercises.values())
         everything = []
         with ExitStack() as stack:
@@ -316,12 +322,13 @@ def run(
 ) -> None:
     """Execute instructor notebooks end to end; fail on an error, a number that is not so, or a time bound."""
     with _plain_errors():
-        from trainloop.authoring.execute import execute
-        from trainloop.authoring.lesson import read
         from trainloop.course import Course
 
         course = Course.find()
         slugs = _slugs(course, lessons)
+        from trainloop.authoring.execute import execute
+        from trainloop.authoring.lesson import read
+
         for slug in slugs:
             course.read("source", slug)  # refuse what is not built before anything runs
         with _progress("Running", len(slugs)) as advance, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -371,12 +378,13 @@ def grade(
     if workers is not None and scheduler is not None:
         raise typer.BadParameter("a scheduler has its own workers; leave --workers out.", param_hint="--scheduler")
     with _plain_errors():
-        from trainloop.classroom.report import quarantined
         from trainloop.course import Course
 
         course = Course.find()
+        slug, level = course.slug(lesson), _level(isolation)
+        from trainloop.classroom.report import quarantined
+
         try:
-            slug, level = course.slug(lesson), _level(isolation)
             marks = _grade_class(course, slug, workers, scheduler, force, level, _may_write(yes, dry_run))
         except KeyboardInterrupt:
             errors.print("Stopped. What was graded is kept: the same command goes on from there.")
@@ -507,13 +515,15 @@ Output = Annotated[
 def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
     """Show a graded class at a glance: marks, common mistakes, checks that fail. A page and a picture."""
     with _plain_errors():
-        from trainloop.classroom.class_report import class_results, graded_students, summary, write_report
-        from trainloop.classroom.class_report import report as report_on
-        from trainloop.classroom.pages import FOLDER
-        from trainloop.course import Course
+        from trainloop.course import Course, expect_folder
 
         course = Course.find()
         slug = course.slug(lesson)
+        expect_folder(output, "--output")
+        from trainloop.classroom.class_report import class_results, graded_students, summary, write_report
+        from trainloop.classroom.class_report import report as report_on
+        from trainloop.classroom.pages import FOLDER
+
         students = graded_students(course, slug)
         with _progress("Reading the verdicts", len(students)) as advance:
             found = class_results(course, slug, students, lambda: advance(""))
@@ -530,13 +540,16 @@ def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None
 def similar(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
     """Put similar submissions side by side, to look at and never as a verdict. What was released is taken out."""
     with _plain_errors():
-        from trainloop.classroom.pages import FOLDER
-        from trainloop.classroom.similar import answers, check_enough, compare, write_page
-        from trainloop.course import Course
-        from trainloop.grading.grade import LessonBundle, submissions
+        from trainloop.course import Course, expect_folder
 
         course = Course.find()
-        material = LessonBundle.of(course, course.slug(lesson))
+        slug = course.slug(lesson)
+        expect_folder(output, "--output")
+        from trainloop.classroom.pages import FOLDER
+        from trainloop.classroom.similar import answers, check_enough, compare, write_page
+        from trainloop.grading.grade import LessonBundle, submissions
+
+        material = LessonBundle.of(course, slug)
         folders = submissions(course, material.slug)
         failed: dict[str, str] = {}
         with _progress("Reading the answers", len(folders)) as advance:
@@ -611,13 +624,16 @@ def collect(
 ) -> None:
     """Collect a lesson's submissions from what Canvas or Moodle delivers. Newer ones take the place of older ones."""
     with _plain_errors():
-        from trainloop.checks.text import one_line
-        from trainloop.classroom.collect import collect as collect_from
-        from trainloop.classroom.report import MAX_ROWS
+        from trainloop.classroom.archives import expect_there
         from trainloop.course import Course
 
         course = Course.find()
         slug = course.slug(lesson)
+        expect_there(*files)
+        from trainloop.checks.text import one_line
+        from trainloop.classroom.collect import collect as collect_from
+        from trainloop.classroom.report import MAX_ROWS
+
         collected = collect_from(course, slug, files)
         console.print(f"{slug}: {collected}", markup=False, highlight=False, soft_wrap=True)
         for note in collected.notes[:MAX_ROWS]:
@@ -674,18 +690,63 @@ def export(
 ) -> None:
     """Write a lesson's marks into a file that Canvas or Moodle imports."""
     with _plain_errors():
-        from trainloop.checks.text import one_line
-        from trainloop.classroom.export import ExportRequest
-        from trainloop.classroom.export import export as export_marks
-        from trainloop.course import Course
+        from trainloop.course import Course, expect_file
 
         course = Course.find()
         slug = course.slug(lesson)
+        expect_file(to, "--to")
+        from trainloop.checks.text import one_line
+        from trainloop.classroom.export import ExportRequest
+        from trainloop.classroom.export import export as export_marks
+
         done = export_marks(course, slug, ExportRequest(system, to, roster, column, missing))
         console.print(f"{slug}: {done.marks} marks written to {to}", markup=False, highlight=False, soft_wrap=True)
         for note in done.notes:
             console.print(one_line(note), markup=False, highlight=False, soft_wrap=True)
         _name_failed("has a mark that could not be exported", done.failed)
+
+
+@command(TEACH, "feedback 2.1 --zip feedback.zip")
+def feedback(
+    lesson: Lesson,
+    archive: Annotated[
+        Path | None,
+        typer.Option("--zip", metavar="FILE", help="Pack the pages, too, as Moodle takes them for a whole class."),
+    ] = None,
+) -> None:
+    """Write the feedback pages of a graded class anew, and pack them for Moodle."""
+    with _plain_errors():
+        from trainloop.classroom import moodle
+        from trainloop.course import Course, expect_file
+
+        course = Course.find()
+        slug = course.slug(lesson)
+        expect_file(archive, "--zip")
+        folders = moodle.folders(course.root, slug) if archive else {}
+        from trainloop.checks.text import one_line
+        from trainloop.classroom.feedback_pages import graded
+        from trainloop.classroom.roster import listed
+
+        pages, failed = _feedback(course, slug, graded(course, slug))
+        if archive is not None:
+            left = moodle.pack(pages, folders, archive)
+            told = [f"Packed for Moodle: {archive}, {len(pages) - len(left)} students."]
+            if left:
+                told.append(f"Not in it, since they did not come from Moodle: {listed(left)}.")
+            for line in told:
+                console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+        _name_failed("has no feedback", failed)
+
+
+def _feedback(course: Course, slug: str, students: Sequence[str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Write feedback pages with a progress bar; of whom there is none, why."""
+    from trainloop.classroom.feedback_pages import write_pages
+
+    with _progress("Feedback", len(students)) as advance:
+        pages, failed = write_pages(course, slug, students, lambda: advance(""))
+    where = course.root / "feedback" / "<student>" / slug / f"{slug}.html"
+    console.print(f"Feedback pages: {where}", markup=False, highlight=False, soft_wrap=True)
+    return pages, failed
 
 
 @command(LEARN, "lab 2.1")
@@ -696,11 +757,12 @@ def lab(
 ) -> None:
     """Open JupyterLab on your own working copy of the lessons. Updates never touch what you changed."""
     with _plain_errors():
-        from trainloop.course import Course, scripts_on_path
+        from trainloop.course import Course, expect_folder, scripts_on_path
         from trainloop.learner import start
         from trainloop.learner.lab import FOLDER, launch, update
 
         course = Course.find()
+        expect_folder(folder, "--folder")
         release, mine = course.root / "release", folder or course.root / FOLDER
         slug = course.slug(lesson) if lesson else None
         updates = update(release, mine)
@@ -769,11 +831,12 @@ def solution(
 ) -> None:
     """Put the worked solution of a lesson beside your notebook. It is neither counted nor graded."""
     with _plain_errors():
-        from trainloop.course import Course, CourseError
+        from trainloop.course import Course, CourseError, expect_folder
         from trainloop.learner.lab import FOLDER, give
         from trainloop.learner.progress import progress as read_progress
 
         course = Course.find()
+        expect_folder(folder, "--folder")
         release, mine = course.root / "release", folder or course.root / FOLDER
         slug = course.slug(lesson)
         worked = course.notebook("solutions", slug)
@@ -807,12 +870,14 @@ def edition(
 ) -> None:
     """Write a student edition to hand to a class: lessons without solutions, and what they need to run."""
     with _plain_errors():
-        from trainloop.classroom.edition import edition as make
-        from trainloop.classroom.edition import write
-        from trainloop.course import Course
+        from trainloop.course import Course, refuse_existing
 
         course = Course.find()
         slugs, worked = _slugs(course, lessons), [course.slug(name) for name in solutions or ()]
+        refuse_existing(folder)
+        from trainloop.classroom.edition import edition as make
+        from trainloop.classroom.edition import write
+
         files = make(course, slugs, worked)
         write(files, folder)
         told = f"{folder}: {len(slugs)} lesson{'s' if len(slugs) != 1 else ''}, {len(files)} files. "
@@ -823,25 +888,37 @@ def edition(
 @command(TEACH, "demo --folder demo-course")
 def demo(
     folder: Annotated[Path | None, typer.Option(help="Where to put the course folder; must not exist yet.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the temporary course folder to look around in.")] = False,
     workers: Workers = None,
 ) -> None:
-    """Release a real lesson to a class of sample students, grade what they hand in, and write their feedback."""
+    """Release a real lesson to a class of sample students, grade what they hand in, and write their feedback.
+
+    It happens in a temporary folder that is deleted in the end, unless --keep or --folder says otherwise.
+    """
     with _plain_errors():
-        from trainloop.classroom.demo import feedback, hand_in, set_up
-        from trainloop.course import Course
-        from trainloop.sandbox.isolation import choose
+        from trainloop.course import Course, refuse_existing
 
         course = Course.find()
         slug = course.slug("2.1")
-        class_course = set_up(course, slug, folder)
-        console.print(f"A course folder for the demonstration: {class_course.root}", highlight=False)
-        students = hand_in(course, class_course, slug)
-        console.print(f"{len(students)} students have handed in {slug}.", highlight=False)
-        # What the sample class hands in is ours, so any level will do.
-        graded = _grade_class(class_course, slug, workers, level=choose(None))
-        with _progress("Feedback", len(graded)) as advance:
-            pages = feedback(class_course, slug, list(graded), lambda: advance(""))
-        console.print(f"Feedback pages: {pages}/<student>/{slug}/{slug}.html", highlight=False, soft_wrap=True)
-        jupyter = Path(sys.executable).parent / "jupyter"
-        look = f"Look around with nbgrader: cd {class_course.root} && {jupyter} lab"
+        if folder is not None:
+            refuse_existing(folder, "leave --folder out")
+        from trainloop.classroom.demo import hand_in, place, set_up
+        from trainloop.sandbox.isolation import choose
+
+        stays = keep or folder is not None
+        with place(folder, keep) as root:
+            until = "" if stays else ", until this command ends"
+            console.print(f"A course folder for the demonstration: {root}{until}", highlight=False, soft_wrap=True)
+            class_course = set_up(course, slug, root)
+            students = hand_in(course, class_course, slug)
+            console.print(f"{len(students)} students have handed in {slug}.", highlight=False)
+            # What the sample class hands in is ours, so any level will do.
+            marks = _grade_class(class_course, slug, workers, level=choose(None))
+            _, failed = _feedback(class_course, slug, list(marks))
+        if stays:
+            jupyter = Path(sys.executable).parent / "jupyter"
+            look = f"Look around with nbgrader: cd {class_course.root} && {jupyter} lab"
+        else:
+            look = "All of it is deleted again. To read the feedback and look around: trainloop demo --folder demo"
         console.print(look, highlight=False, soft_wrap=True)
+        _name_failed("has no feedback", failed)

@@ -138,7 +138,9 @@ class Course:
             notebook: NotebookNode = nbformat.read(path, as_version=4)
             return notebook
         except Exception as error:
-            raise CourseError(f"{path} cannot be read ({error}). Build it again: trainloop build") from None
+            raise CourseError(
+                f"{path} cannot be read ({error}). Build it again: trainloop build; or get the course anew."
+            ) from None
 
     def config(self, overrides: Config | None = None) -> Config:
         """nbgrader's configuration of this course, as its own commands read it.
@@ -171,6 +173,27 @@ class Course:
         config.CourseDirectory.assignment_id = slug
         config.CourseDirectory.student_id = student
         return CourseDirectory(config=config)
+
+
+def refuse_existing(path: Path, otherwise: str = "delete it first") -> None:
+    """Refuse what is there, where something new is to be written."""
+    if path.exists():
+        raise CourseError(f"{path} exists already. Name one that does not, or {otherwise}.")
+
+
+def expect_folder(path: Path | None, option: str) -> None:
+    """Refuse a file, or a path through one, where a folder is expected. The folder need not be there yet."""
+    for place in (path, *path.parents) if path else ():
+        if place.is_file():
+            raise CourseError(f"{place} is a file. Name a folder: {option} FOLDER")
+
+
+def expect_file(path: Path | None, option: str) -> None:
+    """Refuse a folder where a file is to be written, and a file in a folder that there is not."""
+    if path is not None and path.is_dir():
+        raise CourseError(f"{path} is a folder. Name a file in it: {option} {path / 'FILE'}")
+    if path is not None and not path.parent.is_dir():
+        raise CourseError(f"There is no folder {path.parent} to put {path.name} in. Make it first, or name another.")
 
 
 def unfit_path(root: str, letters: Mapping[str, str] = BLANKS | PATTERNS) -> str:

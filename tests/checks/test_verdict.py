@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import ROOT
 from trainloop.checks import rules
 from trainloop.checks.key import CheckKey, ExerciseKey, observed
 from trainloop.checks.values import Json, encode, validate_observation
 from trainloop.checks.verdict import AS_ABOVE, ELSEWHERE, IN_WORDS, CheckResult, Trouble, VerdictStatus, judge, show
+from trainloop.checks.words import render
 
 ERROR: Json = {"saw": "raised", "type": "RuntimeError", "message": "bad shapes", "line": 3, "code": "X @ w"}
 NO_PLACE = {**ERROR, "message": "", "line": None, "code": ""}
@@ -319,8 +321,49 @@ def test_statuses(
         assert trouble.sentence in [check.sentence for check in result.checks]
 
 
+TORCH = (
+    "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+    "8000000000 bytes. Error code 12 (Cannot allocate memory)"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("RuntimeError", TORCH),
+        ("MemoryError", ""),
+        (
+            "_ArrayMemoryError",
+            "Unable to allocate 7.45 GiB for an array with shape (1000000000,) and data type float64",
+        ),
+    ],
+)
+def test_memory_that_ran_out_is_told_in_plain_words(kind: str, message: str) -> None:
+    full = {"saw": "raised", "type": kind, "message": message, "line": 2, "code": "x = torch.zeros(2 * 10**9)"}
+    result = judge(exercise(one("a", X), one("b", X)), {"a": full, "b": seen(X)})
+    assert (result.status, [check.status for check in result.checks]) == ("out of memory", ["out of memory", "ok"])
+    told = "It asked for more memory than there is (line 2 of the cell: `x = torch.zeros(2 * 10**9)`)."
+    assert result.checks[0].sentence == told
+    assert "alloc" not in render(result)
+
+
+def test_of_a_hidden_check_memory_tells_nothing() -> None:
+    """What an error is of can be chosen by what a hidden check holds."""
+    full = {"saw": "raised", "type": "MemoryError", "message": "", "line": None, "code": ""}
+    key = exercise(one("a", X), one("b", X, hidden=True))
+    result = judge(key, {"a": seen(X), observed("b", True): full})
+    assert [check.status for check in result.checks] == ["ok", "wrong"]
+
+
 def test_every_status_has_words() -> None:
     assert set(IN_WORDS) == set(get_args(VerdictStatus))
+
+
+def test_the_guide_explains_every_status_that_is_counted() -> None:
+    guide = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
+    table = guide.partition("| status | what happened |")[2].partition("\n\n")[0]
+    told = {word for row in table.splitlines()[2:] for word in row.split("|")[1].strip().split(", or ")}
+    assert told - {"3 of 4 right"} == set(IN_WORDS.values())
 
 
 @pytest.mark.parametrize(

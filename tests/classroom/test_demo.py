@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,14 +15,17 @@ import nbformat
 import pytest
 from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from typer.testing import CliRunner
 
 from tests import sample_class
 from tests.sample_class import Deserved, Student
 from trainloop.authoring.lesson import BEGIN_HIDDEN, END_HIDDEN, Lesson, read
 from trainloop.checks.verdict import IN_WORDS
-from trainloop.classroom.demo import feedback, hand_in, set_up
+from trainloop.classroom.demo import hand_in, place, set_up
+from trainloop.classroom.feedback_pages import write_pages
 from trainloop.classroom.report import class_table, notes, number
-from trainloop.course import Course
+from trainloop.cli import app
+from trainloop.course import Course, CourseError
 from trainloop.grading.batch import grade_class
 from trainloop.grading.engine import Setup, Threads
 from trainloop.grading.grade import Graded, LessonBundle, results, submissions
@@ -41,11 +47,10 @@ class Demo:
     material: LessonBundle
     students: dict[str, Student]
     graded: dict[str, Graded]
-    pages: Path
+    pages: Mapping[str, Path]
 
     def page(self, student: str) -> str:
-        slug = self.lesson.slug
-        return (self.pages / student / slug / f"{slug}.html").read_text(encoding="utf-8")
+        return self.pages[student].read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +65,8 @@ def demo(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Demo:
         found = grade_class(engine, submissions(mine, slug), results(mine))
     record_class(mine, material, found)
     graded = {student: one for student, mark in found.items() if (one := results(mine).get(mark.name))}
-    pages = feedback(mine, slug, names)
+    pages, failed = write_pages(mine, slug, names)
+    assert not failed
     students = {student.name: student for student in sample_class.students(course, slug)}
     assert list(students) == names
     return Demo(mine, read(mine.text(slug)), material, students, graded, pages)
@@ -222,3 +228,58 @@ def test_nothing_of_a_submission_is_copied_but_the_notebook(demo: Demo) -> None:
         for name in demo.students:
             files = {path.name for path in (demo.course.root / top / name).rglob("*") if not path.is_dir()}
             assert files == {f"{slug}{suffix}"}, f"{top}/{name}"
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of the machine's temporary one."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("end", [None, CourseError("refused"), KeyboardInterrupt()], ids=repr)
+def test_nothing_is_left_unless_asked_for(temporary: Path, end: BaseException | None) -> None:
+    def demonstrate(folder: Path | None, keep: bool) -> Path:
+        with contextlib.suppress(CourseError, KeyboardInterrupt), place(folder, keep) as root:
+            (root / "submitted").mkdir(parents=True)
+            if end:
+                raise end
+        return root
+
+    assert not demonstrate(None, keep=False).exists()
+    assert list(temporary.iterdir()) == []
+    assert demonstrate(temporary / "mine", keep=False) == temporary / "mine"
+    assert demonstrate(None, keep=True).is_dir()
+    assert sorted(path.name[:15] for path in temporary.iterdir()) == ["mine", "trainloop-demo-"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "All of it is deleted again. To read the feedback and look around: trainloop demo --folder demo"),
+        (("--keep",), "Look around with nbgrader: cd "),
+    ],
+)
+def test_the_command_says_where_it_is_and_whether_it_stays(
+    own_course: Course, temporary: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], sentence: str
+) -> None:
+    monkeypatch.chdir(own_course.root)
+    monkeypatch.setattr("trainloop.cli._grade_class", lambda course, slug, workers, level: {"ada": None})
+    monkeypatch.setattr("trainloop.cli._feedback", lambda course, slug, students: ({}, {}))
+    result = CliRunner().invoke(app, ["demo", *options])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert f"A course folder for the demonstration: {temporary}" in said and sentence in said
+    assert [(path / "course" / "submitted").is_dir() for path in temporary.iterdir()] == [True] * len(options)
+
+
+def test_a_demonstration_that_fails_leaves_nothing(
+    own_course: Course, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(own_course.root)
+    (own_course.root / "tests" / "sample_class.py").unlink()
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 1 and "There are no sample submissions" in " ".join(result.output.split())
+    assert list(temporary.iterdir()) == []

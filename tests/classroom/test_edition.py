@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -70,7 +71,7 @@ def test_everything_a_student_needs_is_in_it(whole: Path) -> None:
 def test_of_the_package_it_holds_what_learners_use(whole: Path) -> None:
     ours = files(ROOT / "trainloop")
     theirs = files(whole / "trainloop")
-    assert all(ours[name] == contents for name, contents in theirs.items())
+    assert {name for name, contents in theirs.items() if ours[name] != contents} == {"cli.py"}
     assert {
         name.split("/")[0] for name in theirs if "/" in name and not name.startswith(("grading/", "templates/"))
     } == {
@@ -78,9 +79,39 @@ def test_of_the_package_it_holds_what_learners_use(whole: Path) -> None:
         "learner",
         "sandbox",
     }
-    graders = {"gradebook", "record", "batch", "engine", "cluster", "feedback", "exchange", "settings"}
-    assert not {f"grading/{name}.py" for name in graders} & set(theirs)
+    graders = {name for name in theirs if name.startswith("grading/")}
+    needed = ("__init__", "grade", "intake", "notebook_report", "submitted_files", "turns")  # by `trainloop check`
+    assert graders == {f"grading/{name}.py" for name in needed}
     assert not list(whole.rglob("*.pyc"))
+
+
+def test_its_command_line_is_the_learners_alone(whole: Path) -> None:
+    """And nothing in it is left over from the other commands."""
+    tree = ast.parse((whole / "trainloop" / "cli.py").read_text(encoding="utf-8"))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    commands = {"check", "lab", "progress", "placement", "solution"}
+    assert functions == {*commands, "command", "about", "_tell_version", "_plain_errors", "_answers_to"}
+    rooms = {
+        node.module.split(".")[1]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("trainloop.")
+    }
+    assert rooms <= {"errors", "course", "checks", "learner", "grading", "sandbox"}
+
+
+def test_no_text_in_it_speaks_of_what_students_do_not_have(whole: Path) -> None:
+    """Of commands that are not there, of git's, of pages for others."""
+    foreign = re.compile(
+        r"git (pull|clone)|your clone|formgrader|gradebook\.db|autograde|(instructors|authors)\.md"
+        r"|make (demo|test|build|site|check)\b|nbgrader (generate|collect|release|export|db|zip)"
+        r"|trainloop (new|build|site|audit|run|grade|collect|report|similar|export|feedback|edition|demo)\b"
+    )
+    texts = {name: data.decode() for name, data in files(whole).items() if name.endswith((".md", "Makefile", "cli.py"))}
+    for slug in SLUGS:
+        cells = nbformat.read(whole / "release" / slug / f"{slug}.ipynb", as_version=4).cells
+        texts[slug] = "\n".join(cell.source for cell in cells)
+    assert {"README.md", "docs/students.md", "Makefile", "trainloop/cli.py"} <= texts.keys()
+    assert {name: found[0] for name, text in texts.items() if (found := foreign.search(text))} == {}
 
 
 def test_nothing_in_it_needs_what_is_left_out(whole: Path) -> None:

@@ -39,11 +39,18 @@ def read_plain(path: Path) -> dict[str, Any]:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise KeyFileError(f"There is no {path}. Build the lesson first: trainloop build.") from None
+        raise KeyFileError(
+            f"There is no {path}. Build the lesson first: trainloop build; or get the course anew."
+        ) from None
     except (OSError, ValueError) as error:
-        raise KeyFileError(f"{path} cannot be read ({error}). Build the lesson again: trainloop build.") from None
+        raise KeyFileError(
+            f"{path} cannot be read ({error}). Build the lesson again: trainloop build; or get the course anew."
+        ) from None
     if not isinstance(plain, dict) or plain.get("version") not in READABLE:
-        raise KeyFileError(f"{path} is of another version of this course. Build the lesson again: trainloop build.")
+        raise KeyFileError(
+            f"{path} is of another version of this course. "
+            "Build the lesson again: trainloop build; or get the course anew."
+        )
     if plain["version"] > 1:
         return plain
     try:
@@ -62,7 +69,9 @@ def outline(path: Path) -> dict[str, Outline]:
 
 def damaged(path: Path, error: Exception) -> KeyFileError:
     """What is said of a key that is not as `key` writes it."""
-    return KeyFileError(f"{path} is damaged ({error!r}). Build the lesson again: trainloop build.")
+    return KeyFileError(
+        f"{path} is damaged ({error!r}). Build the lesson again: trainloop build; or get the course anew."
+    )
 
 
 def _outline(exercise: dict[str, Any]) -> Outline:

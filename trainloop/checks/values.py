@@ -294,6 +294,11 @@ def describe_exception(error: BaseException, user_file: str | None = None) -> Ob
     }
 
 
+def is_memory(kind: str, message: str) -> bool:
+    """Whether an error of this type and message is that memory ran out: NumPy has a type of its own, torch has none."""
+    return kind.endswith("MemoryError") or (kind == "RuntimeError" and "can't allocate memory" in message)
+
+
 def _message(error: BaseException) -> str:
     try:
         return str((error.msg or "") if isinstance(error, SyntaxError) else error)[:MAX_MESSAGE]

@@ -66,12 +66,20 @@ class Source:
     modified: float
 
 
+def expect_there(*paths: Path) -> None:
+    """Refuse a path with nothing at it."""
+    for path in paths:
+        if not path.exists():
+            raise CollectError(
+                f"There is no {path}. Name the zip archive that was downloaded, or the folder it became."
+            )
+
+
 def read_sources(path: Path, stack: contextlib.ExitStack, slug: str, caps: Caps) -> Iterator[Source]:
     """What lies at a path: an archive, or a folder with archives and files."""
+    expect_there(path)
     if path.is_dir():
         yield from _folder(path, stack, slug, caps)
-    elif not path.exists():
-        raise CollectError(f"There is no {path}. Name the zip archive that was downloaded, or the folder it became.")
     elif path.suffix.lower() == ".zip":
         yield _archive(path, stack, caps)
     else:

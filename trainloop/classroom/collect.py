@@ -34,12 +34,13 @@ import shutil
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 
+from trainloop.classroom import moodle
 from trainloop.classroom.archives import (
     CAPS,
     LISTED,
@@ -80,6 +81,7 @@ class DeliveredSubmission:
     others: tuple[str, ...]  # names of files that are no notebooks, or cannot be read
     name: Name | None = None  # the person's, where the archive tells
     disagreements: Entry | None = None  # what was put down with `disagree`
+    folder: str = ""  # where Moodle takes feedback for this student
 
     def contents(self, notes: list[str]) -> dict[str, bytes]:
         """The student's files. Where no notebook is, a text that says so: then it is seen, and marked as missing."""
@@ -118,6 +120,11 @@ class Delivery:
 
     handed: tuple[DeliveredSubmission, ...]  # in order of the students' ids
     notes: list[str]  # sentences for the instructor
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Where Moodle takes feedback, by student."""
+        return {one.student: one.folder for one in self.handed}
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,7 @@ def collect(course: Course, slug: str, paths: Sequence[Path]) -> Collected:
                 f"{next(iter(failed.values()))}. 0 of {len(delivery.handed)} students have been collected. "
                 "Put that right, and run the same command again."
             )
+        delivery.notes.extend(moodle.remember(course.root, slug, delivery.folders))
         return Collected(kinds, tuple(delivery.notes), failed)
 
 
@@ -220,6 +228,7 @@ class Extractor(ExtractorPlugin):  # type: ignore[misc]  # nbgrader is untyped
                         self._unpack(one, Path(extracted_path) / one.student, delivery.notes)
                     except Exception as error:  # of any kind: it costs this student's submission, and no other
                         delivery.notes.append(f"{one.student} was not collected ({reason(error)}).")
+                delivery.notes.extend(moodle.remember(Path(directory.root), directory.assignment_id, delivery.folders))
                 _keep_names(Course(Path(directory.root)), delivery)
         except (CollectError, OSError) as error:
             self.parent.fail("%s", error)
@@ -347,7 +356,7 @@ def _unpacked(sign: ParsedPath, entry: Entry, caps: Caps, troubled: list[Entry])
         yield sign, entry
     for index, member in enumerate(inside):
         path = (*entry.parts, *member.parts)
-        inner = ParsedPath(sign.person, member.parts[-1], sign.is_late, False, sign.attachment, len(member.parts))
+        inner = replace(sign, file=member.parts[-1], is_text=False, depth=len(member.parts))
         found = Entry(path, member.size, functools.partial(opened.read, index), member.trouble)
         if found.trouble:
             troubled.append(found)
@@ -466,7 +475,8 @@ def _newest(
     copies: dict[str, list[tuple[tuple[int, ...], Entry]]] = defaultdict(list)
     others = []
     said: list[_Owned] = []
-    for index, one in enumerate(by_source[max(by_source, key=age)]):
+    newest = by_source[max(by_source, key=age)]
+    for index, one in enumerate(newest):
         if _is_of_disagree(one.sign):
             said += [one] if not one.entry.trouble else []
         elif one.entry.trouble or not NOTEBOOK.search(one.sign.file):
@@ -489,9 +499,8 @@ def _newest(
         notes.append(f"{student} handed in no notebook, but: {listed(others)}.")
     # Whoever hands in a folder with all lessons has one of each: the one in this lesson's folder.
     last = max(said, key=lambda one: (slug in one.entry.parts[:-1], one.sign.attachment), default=None)
-    return DeliveredSubmission(
-        student, notebooks, tuple(others), files[0].sign.person.full_name, last.entry if last else None
-    )
+    person, words = files[0].sign.person, last.entry if last else None
+    return DeliveredSubmission(student, notebooks, tuple(others), person.full_name, words, newest[0].sign.folder)
 
 
 def _is_of_disagree(sign: ParsedPath) -> bool:

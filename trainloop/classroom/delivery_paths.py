@@ -85,12 +85,13 @@ class ParsedPath:
     is_text: bool = False  # words typed into the system, not a file
     attachment: int = 0  # Canvas's number of the file; a later one is larger
     depth: int = 0  # folders that the student put it into
+    folder: str = ""  # what Moodle calls the participant's folder, by which it takes files back
 
 
 def parse_name(name: str, slug: str) -> ParsedPath | None:
     """Read the name of a file that lies in no folder."""
     if (match := MOODLE.fullmatch(name)) and match["file"]:
-        return ParsedPath(_moodle(match), match["file"], is_text=match["kind"] != "file")
+        return ParsedPath(_moodle(match), match["file"], is_text=match["kind"] != "file", folder=_folder(match))
     if match := _CANVAS_ANONYMOUS.fullmatch(name) or _CANVAS.fullmatch(name):
         person = Person("Canvas", match["name"], match["number"])
         return ParsedPath(person, match["file"], is_late=bool(match["late"]), attachment=int(match["attachment"]))
@@ -106,7 +107,9 @@ def parse_path(parts: tuple[str, ...], slug: str) -> ParsedPath | None:
     if len(parts) < 2:
         return parse_name("".join(parts), slug)
     if match := MOODLE.fullmatch(parts[0]):
-        return ParsedPath(_moodle(match), parts[-1], is_text=match["kind"] != "file", depth=len(parts) - 2)
+        return ParsedPath(
+            _moodle(match), parts[-1], is_text=match["kind"] != "file", depth=len(parts) - 2, folder=_folder(match)
+        )
     folders = parts[:-1]
     if slug in folders[1:]:  # as nbgrader has it: submitted/ada/2.1-.../
         return ParsedPath(Person("folder", folders[folders.index(slug, 1) - 1]), parts[-1])
@@ -116,3 +119,10 @@ def parse_path(parts: tuple[str, ...], slug: str) -> ParsedPath | None:
 
 def _moodle(match: re.Match[str]) -> Person:
     return Person("Moodle", match["name"].strip(), match["number"] or "")
+
+
+def _folder(match: re.Match[str]) -> str:
+    """Moodle's name of the participant's folder; none without a number, for then it would take nothing back."""
+    if not match["number"]:
+        return ""
+    return match.string[: match.start("file")] if match["file"] else match.string

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 from nbgrader.apps import NbGraderAPI
 
-from trainloop.course import CONFIG_NAME, Course, CourseError
+from trainloop.course import CONFIG_NAME, Course, CourseError, refuse_existing
 
 COPIED = ("notebooks", "source", "solutions")
 
 
-def set_up(course: Course, slug: str, folder: Path | None = None) -> Course:
+@contextlib.contextmanager
+def place(folder: Path | None, keep: bool) -> Iterator[Path]:
+    """Where the demonstration's folder goes. Nobody asked for one in the temporary folder: it is gone in the end.
+
+    Args:
+        folder: where it was asked to be; it stays, however the demonstration ends.
+        keep: leave one in the temporary folder, too.
+
+    Raises:
+        CourseError: `folder` exists.
+    """
+    if folder is not None:
+        refuse_existing(folder, "leave --folder out")
+        yield folder
+        return
+    made = Path(tempfile.mkdtemp(prefix="trainloop-demo-"))
+    try:
+        yield made / "course"
+    finally:
+        if not keep:
+            shutil.rmtree(made)
+
+
+def set_up(course: Course, slug: str, root: Path) -> Course:
     """Make a course folder with one lesson, released by nbgrader, with a gradebook of its own.
 
     Raises:
-        CourseError: `folder` exists, the lesson is not built, or nbgrader could not release it.
+        CourseError: the lesson is not built, or nbgrader could not release it.
     """
     course.read("source", slug)
-    if folder is not None and folder.exists():
-        raise CourseError(f"{folder} exists already. Name a folder that does not, or leave --folder out.")
-    root = folder or Path(tempfile.mkdtemp(prefix="trainloop-demo-"))
     root.mkdir(parents=True, exist_ok=True)
     shutil.copy(course.root / CONFIG_NAME, root)
     for name in COPIED:
@@ -51,21 +72,6 @@ def hand_in(course: Course, mine: Course, slug: str) -> list[str]:
     for student in students:
         student.hand_in(mine.root / "submitted" / student.name / slug, slug)
     return [student.name for student in students]
-
-
-def feedback(mine: Course, slug: str, students: Sequence[str], done: Callable[[], None] = lambda: None) -> Path:
-    """Let nbgrader write the feedback pages, and give the folder that they are in.
-
-    Raises:
-        CourseError: nbgrader could not write one of them.
-    """
-    api = _api(mine, slug)
-    for student in students:
-        result = api.generate_feedback(slug, student, force=True)
-        if not result["success"]:
-            raise CourseError(f"nbgrader wrote no feedback for {student}: {result.get('error') or result.get('log')}")
-        done()
-    return mine.root / "feedback"
 
 
 def _api(mine: Course, slug: str) -> NbGraderAPI:

@@ -20,7 +20,8 @@ from typing import TypeAlias
 from trainloop.authoring.lesson import BEGIN_HIDDEN, BEGIN_SOLUTION, read
 from trainloop.authoring.notebooks import refuse_leaks
 from trainloop.checks.key import SOLUTIONS_NAME, VISIBLE_NAME, Key
-from trainloop.course import CONFIG_NAME, Course, CourseError
+from trainloop.classroom.learners_commands import learners_commands
+from trainloop.course import CONFIG_NAME, Course, CourseError, refuse_existing
 from trainloop.learner.lab import write_whole
 
 Files: TypeAlias = dict[str, bytes]  # path in the edition, with "/" -> contents
@@ -45,6 +46,7 @@ PARTS = (
     "grading/turns.py",
     "templates/solved_page/*",
 )
+CLI = "trainloop/cli.py"
 ARCHIVE = ".zip"
 DATE = (1980, 1, 1, 0, 0, 0)  # the first that an archive can hold, for every file
 
@@ -91,8 +93,7 @@ def write(files: Files, target: Path) -> None:
     Raises:
         CourseError: `target` exists, or cannot be written.
     """
-    if target.exists():
-        raise CourseError(f"{target} exists already. Name one that does not, or delete it first.")
+    refuse_existing(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ARCHIVE:
@@ -185,11 +186,12 @@ def _package() -> Files:
     paths = (path for part in PARTS for path in PACKAGE.glob(part) if path.is_file() and path.suffix != ".pyc")
     names = {path: path.relative_to(CLONE) for path in paths}
     hidden = ("__pycache__",)
-    return {
+    files = {
         name.as_posix(): path.read_bytes()
         for path, name in names.items()
         if not any(part in hidden or part.startswith(".") for part in name.parts)
     }
+    return {**files, CLI: learners_commands(files[CLI].decode()).encode()}
 
 
 def _lesson(course: Course, slug: str) -> Files:

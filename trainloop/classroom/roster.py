@@ -13,13 +13,13 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
-
-import nbgrader.api
-from nbgrader.api import Gradebook
-from nbgrader.coursedir import CourseDirectory
+from typing import TYPE_CHECKING, TypeVar
 
 from trainloop.course import absent, scripts_on_path
+
+if TYPE_CHECKING:  # it takes seconds to load, and a wrong path should be told before
+    import nbgrader.api
+    from nbgrader.coursedir import CourseDirectory
 
 ID_BYTES = 120  # of a student's id: a folder's name may have 255, and the gradebook holds 128 letters
 NAMES = 20  # in a sentence
@@ -64,6 +64,8 @@ def students(directory: CourseDirectory) -> list[Student]:
     """The students in the gradebook; none if there is no gradebook yet."""
     if absent(directory):
         return []
+    from nbgrader.api import Gradebook
+
     scripts_on_path()
     with Gradebook(directory.db_url, directory.course_id) as gradebook:
         return [Student.of(record) for record in gradebook.students]

@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-
-from nbgrader.api import Gradebook, Student
-from sqlalchemy.exc import SQLAlchemyError
+from typing import TYPE_CHECKING
 
 from trainloop.checks.text import one_line
 from trainloop.course import Course, CourseError
-from trainloop.grading.gradebook import reason
 from trainloop.learner.lab import write_whole
+
+if TYPE_CHECKING:  # it takes seconds to load, and what is wrong with a delivery's path should be told before
+    from nbgrader.api import Student
 
 FILE = (".trainloop", "names.json")  # in the course
 MAX_NAME = 100  # characters; the gradebook holds 128
@@ -91,6 +91,11 @@ def enter(course: Course, db_url: str) -> None:
     """
     if not (names := read(course)):
         return
+    from nbgrader.api import Gradebook
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from trainloop.grading.gradebook import reason
+
     try:
         with Gradebook(db_url) as gradebook:
             for student in gradebook.students:

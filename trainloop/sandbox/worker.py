@@ -224,11 +224,10 @@ class Runner:
         return torch.from_numpy(values.array(self._portion["given"][name]).copy())
 
     def _end(self, step: Json, error: BaseException | None) -> None:
-        message = {
-            "end": step["id"],
-            "status": "ok" if error is None else "out of memory" if is_memory(error) else "error",
-            "error": None if error is None else values.describe_exception(error, USER_FILE),
-        }
+        told = None if error is None else values.describe_exception(error, USER_FILE)
+        full = told is not None and values.is_memory(told["type"], told["message"])
+        status = "out of memory" if full else "ok" if error is None else "error"
+        message = {"end": step["id"], "status": status, "error": told}
         self._reporter.send(message)
         if error is None:
             self._ended_well.add(step["id"])
@@ -236,11 +235,6 @@ class Runner:
             error.__traceback__ = None  # it holds what the cell had in hand
             # If the cells to come would have no room either, end here: `box` begins again without this cell.
             bytearray(self._portion["limits"]["memory_bytes"] // 8)
-
-
-def is_memory(error: BaseException) -> bool:
-    """Whether memory ran out; torch raises a RuntimeError then."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
 
 
 def _restore_defaults() -> None:
