@@ -34,7 +34,7 @@ from trainloop.sandbox.box import Box
 GENERATED = ("source", "release", "solutions")
 WRITTEN = ("demo", "proof", "check", "hints")  # what is counted as the article's code
 # Asked of a lesson: generated lines, the article's code, answers.md.
-MOST = {"generated": 8000, "code": 700, "answers": 900}
+MAX_LINES = {"generated": 8000, "code": 700, "answers": 900}
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def table_of(costs: Mapping[str, Cost]) -> Table:
     timed = any(cost.build_seconds for cost in costs.values())
     table = Table(
         title="Lines a lesson",
-        caption=f"asked, at most: code {MOST['code']}, answers.md {MOST['answers']}, generated {MOST['generated']}; "
-        "! is more. code: demonstrations, proofs, checks, hints; rest: drawings, exercises, questions",
+        caption="asked, at most: code {code}, answers.md {answers}, generated {generated}; ".format(**MAX_LINES)
+        + "! is more. code: demonstrations, proofs, checks, hints; rest: drawings, exercises, questions",
         title_justify="left",
         caption_justify="left",
     )
@@ -118,7 +118,7 @@ def table_of(costs: Mapping[str, Cost]) -> Table:
 
 
 def _marked(count: int, what: str) -> str:
-    return f"{count}!" if count > MOST[what] else str(count)
+    return f"{count}!" if count > MAX_LINES[what] else str(count)
 
 
 def main(

@@ -1,4 +1,4 @@
-"""The command line: `trainloop ...`. Thin: each command reads its words, calls one station, prints what came of it."""
+"""The command line: `trainloop ...`. Thin: each command reads its words, calls one room, prints what came of it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def about(
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Turn what the stations refuse into one sentence and exit status 1."""
+    """Turn what the rooms refuse into one sentence and exit status 1."""
     from traitlets import TraitError
 
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.cost import MOST, Cost, lines_of, table_of
+from benchmarks.cost import MAX_LINES, Cost, lines_of, table_of
 from tests.conftest import ROOT
 from tests.lessons import written
 from trainloop.course import Course
@@ -20,6 +20,9 @@ def test_every_line_is_counted_once() -> None:
 
 
 def test_what_is_more_than_asked_is_marked() -> None:
-    just, more = (Cost(1, {"demo": MOST["code"] + n}, MOST["answers"] + n, 9, MOST["generated"] + n) for n in (0, 1))
+    just, more = (
+        Cost(1, {"demo": MAX_LINES["code"] + n}, MAX_LINES["answers"] + n, 9, MAX_LINES["generated"] + n)
+        for n in (0, 1)
+    )
     cells = [cell for column in table_of({"a": just, "b": more}).columns for cell in column.cells]
     assert [cell for cell in cells if str(cell).endswith("!")] == ["701!", "901!", "8001!"]

@@ -51,7 +51,7 @@ def box(opened: Box) -> Counting:
 def alone(opened: Box, tmp_path_factory: pytest.TempPathFactory) -> Key:
     """The key of the tiny lesson, each answer in a process of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trials, "TOGETHER", 1)
+        patch.setattr(trials, "ANSWERS_PER_PROCESS", 1)
         return make_key(lesson(tmp_path_factory.mktemp("alone")), [opened])
 
 

@@ -8,7 +8,7 @@ import torch
 
 from tests.checks.test_verdict import ERROR, exercise, one, seen, verdict
 from trainloop.checks import rules
-from trainloop.checks.relations import Pair, tell
+from trainloop.checks.relations import ResultPair, tell
 from trainloop.checks.rules import Rule
 from trainloop.checks.values import encode
 from trainloop.checks.verdict import judge
@@ -22,7 +22,7 @@ LOSSES = [4.31, 2.57, 1.93, 1.41]
 def told(wrong: object, right: object, *others: tuple[object, object], rule: Rule | None = None) -> str | None:
     """What is told of one check, beside other checks of its part that fail."""
     rule = rule or rules.close()
-    pairs = [Pair(encode(x), encode(y), rule) for x, y in ((wrong, right), *others)]
+    pairs = [ResultPair(encode(x), encode(y), rule) for x, y in ((wrong, right), *others)]
     return tell(pairs[0], pairs)
 
 
@@ -156,7 +156,9 @@ def test_small_numbers_are_no_factor_of_each_other() -> None:
 def test_only_what_is_compared_by_numbers_has_relations() -> None:
     assert told(torch.tensor([0, 2, 4]), torch.tensor([0, 1, 2]), rule=rules.accuracy([0, 1, 2], at_least=0.9)) is None
     sealed = {"type": "str", "salt": "s", "digest": "d"}
-    assert tell(Pair(encode("B"), sealed, rules.close()), [Pair(encode("B"), sealed, rules.close())]) is None
+    assert (
+        tell(ResultPair(encode("B"), sealed, rules.close()), [ResultPair(encode("B"), sealed, rules.close())]) is None
+    )
 
 
 def test_a_relation_speaks_after_a_name_and_before_the_bare_difference() -> None:

@@ -17,8 +17,8 @@ from trainloop.learner import instant
 from trainloop.learner.disagreements import (
     FILE_NAME,
     MAX_BYTES,
+    MAX_KEPT,
     MAX_WHY,
-    MOST,
     DamagedFileError,
     Disagreement,
     disagree,
@@ -93,10 +93,10 @@ def test_words_are_asked_for(lesson: Path, capsys: pytest.CaptureFixture[str], w
 
 def test_earlier_ones_stay_the_newest_when_there_are_too_many(lesson: Path) -> None:
     checked()
-    for number in range(MOST + 2):
+    for number in range(MAX_KEPT + 2):
         disagree("f", f"{number} " + "x" * MAX_WHY)
     kept = read(lesson)
-    assert [one.why.split()[0] for one in kept] == [str(number) for number in range(2, MOST + 2)]
+    assert [one.why.split()[0] for one in kept] == [str(number) for number in range(2, MAX_KEPT + 2)]
     assert {len(one.why) for one in kept} == {MAX_WHY}
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tests.lessons import SLUG, lesson
 from tests.sample_class import filled
 from trainloop.authoring.build import build, write
-from trainloop.checks.words import MANY, Told, read_back
+from trainloop.checks.words import UNCOUNTED, Told, read_back
 from trainloop.cli import app
 from trainloop.course import CONFIG_NAME
 from trainloop.learner.progress import Progress, progress, remaining
@@ -115,7 +115,7 @@ def test_two_exercises_in_one_output_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("All checks of `one` passed.", Told(MANY, True)),  # as it was written before checks were counted
+        ("All checks of `one` passed.", Told(UNCOUNTED, True)),  # as it was written before checks were counted
         ("2 of 2 checks of `one` passed; 1 rule not seen to be kept: at most half of the points.", Told(2, False)),
         ("0 of 2 checks of `one` passed: `one` is not defined. Run its cell.", Told(0, False)),
         ("1 of 2 checks of `one` passed.\nStuck? hint()", Told(1, False)),

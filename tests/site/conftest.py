@@ -18,7 +18,7 @@ from tests.lessons import written
 from trainloop.authoring.lesson import Lesson
 from trainloop.course import Course
 from trainloop.site.book import served
-from trainloop.site.build import KEPT, build
+from trainloop.site.build import CACHE, build
 from trainloop.site.guide_pages import guide_names, has_mistakes
 
 # One with a slider, predictions and a quiz; one with an animation.
@@ -78,8 +78,8 @@ def sites(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
         if is_first:
             copy_course(course.root)
             shutil.copytree(ROOT / "docs", course.root / "docs")
-            if (ROOT / KEPT / "shown").is_dir():
-                shutil.copytree(ROOT / KEPT / "shown", course.root / KEPT / "shown")
+            if (ROOT / CACHE / "shown").is_dir():
+                shutil.copytree(ROOT / CACHE / "shown", course.root / CACHE / "shown")
             for solutions, site in found.items():
                 build(course, slugs, site.folder, solutions, workers=2)
     return found

@@ -41,7 +41,7 @@ Words.
 )
 def test_the_grid_holds_start_and_ends_of_each_slider(sliders: dict[str, tuple[float, float, float, float]]) -> None:
     found = frames.grid(sliders)
-    assert math.prod(map(len, found.values())) <= frames.MOST
+    assert math.prod(map(len, found.values())) <= frames.MAX_PICTURES
     for name, (low, high, _, start) in sliders.items():
         assert start in found[name]
         assert found[name] == sorted(set(found[name]))
@@ -123,9 +123,9 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
 def test_a_slider_with_very_many_values_doubles_and_halves() -> None:
     found = frames.grid({"batch_size": (1, 442, 1, 128), "lr": (0.01, 0.2, 0.01, 0.05)})
     assert found["batch_size"] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 442]
-    assert 0.05 in found["lr"] and len(found["batch_size"]) * len(found["lr"]) <= frames.MOST
+    assert 0.05 in found["lr"] and len(found["batch_size"]) * len(found["lr"]) <= frames.MAX_PICTURES
     several = frames.grid({"a": (1, 1000, 1, 10), "b": (1, 900, 1, 3), "c": (0, 5, 1, 2)})
-    assert math.prod(map(len, several.values())) <= frames.MOST
+    assert math.prod(map(len, several.values())) <= frames.MAX_PICTURES
     assert all(len(values) >= 3 for values in several.values())
 
 

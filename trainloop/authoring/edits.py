@@ -27,7 +27,7 @@ from itertools import pairwise
 
 from trainloop.errors import TrainloopError
 
-BETWEEN = "@@"  # what stands between two places
+PLACE_SEPARATOR = "@@"  # what stands between two places
 WORD = re.compile(
     r"`(?P<old>[^`]+)` → (?:`(?P<new>[^`]+)`|nothing)|(?P<where>after|before) `(?P<at>[^`]+)`: `(?P<line>[^`]+)`"
 )
@@ -131,7 +131,7 @@ def _require_once(count: int, text: str) -> None:
 
 def _places(edit: str) -> Iterator[_Place]:
     lines = edit.splitlines()
-    ends = [number for number, line in enumerate(lines) if line.strip() == BETWEEN]
+    ends = [number for number, line in enumerate(lines) if line.strip() == PLACE_SEPARATOR]
     for start, end in zip([0, *(end + 1 for end in ends)], [*ends, len(lines)], strict=True):
         yield _place(lines[start:end], start)
 
@@ -165,5 +165,5 @@ def _position(lines: Sequence[str], place: _Place) -> int:
     elif missing := [line for line in place.old if line not in lines]:
         told = f"there is no line {missing[0]!r}; blanks at the beginning count"
     else:
-        told = f"these lines do not stand there one below the other; write {BETWEEN} between two places"
+        told = f"these lines do not stand there one below the other; write {PLACE_SEPARATOR} between two places"
     raise EditError(place.line, told)

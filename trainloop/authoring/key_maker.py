@@ -28,13 +28,13 @@ from trainloop.authoring.lesson import (
     released_script,
     visible_part,
 )
-from trainloop.authoring.notebooks import sealed
+from trainloop.authoring.notebooks import packed_prediction
 from trainloop.authoring.parts import parts_of
 from trainloop.authoring.readers import read_readers, refuse
 from trainloop.authoring.trials import Kept, Trial, apart, groups, together
 from trainloop.checks import fingerprints, rules, values
 from trainloop.checks.evidence import ENOUGH, Evidence
-from trainloop.checks.key import NOTHING, CheckKey, EditKey, ExerciseKey, Key, agree, observed
+from trainloop.checks.key import NOT_OBSERVED, CheckKey, EditKey, ExerciseKey, Key, agree, observed
 from trainloop.checks.rules import Rule
 from trainloop.checks.values import Observation, Value
 from trainloop.checks.verdict import ExerciseResult, judge
@@ -75,7 +75,7 @@ def make_key(
         exercises[name] = replace(part, edits=tuple(told))
     if kept is not None:
         runner.keep_in(kept)
-    key = Key(lesson.slug, exercises, given, {name: sealed(one) for name, one in lesson.predictions.items()})
+    key = Key(lesson.slug, exercises, given, {name: packed_prediction(one) for name, one in lesson.predictions.items()})
     _refuse_weak_checks(lesson, key, runner)
     return key
 
@@ -353,7 +353,7 @@ def _edit_keys(part: ExerciseKey, runner: _Runner, exercise: Exercise) -> Iterat
 
 def _prints(checks: Iterable[CheckKey], seen: Mapping[str, Observation]) -> str:
     """The fingerprints of what visible checks saw."""
-    each = [(check, seen.get(check.title, NOTHING)) for check in checks]
+    each = [(check, seen.get(check.title, NOT_OBSERVED)) for check in checks]
     return " ".join(
         fingerprints.SAME if rules.passes(check.rule, one, check.expected) else fingerprints.of(one)
         for check, one in each
@@ -363,7 +363,7 @@ def _prints(checks: Iterable[CheckKey], seen: Mapping[str, Observation]) -> str:
 def _is_telling(checks: Iterable[CheckKey], seen: Mapping[str, Observation]) -> bool:
     """Whether what went wrong are numbers, different ones: much else comes to an error, to None or to 0."""
     wrong = [
-        seen.get(check.title, NOTHING)
+        seen.get(check.title, NOT_OBSERVED)
         for check in checks
         if check.title not in seen or not rules.passes(check.rule, seen[check.title], check.expected)
     ]

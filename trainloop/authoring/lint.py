@@ -43,7 +43,7 @@ SECTIONS = (
     "Summary",
     "Key takeaways",
 )
-WORDS = (1500, 5000)
+WORD_BOUNDS = (1500, 5000)
 # Of an optional challenge, see `trainloop.syllabus`: many scripts that run and are wrong, and no lesson around them.
 CHALLENGE_SECTIONS = ("Introduction", "Exercises", "Summary")
 CHALLENGE_EXERCISES = (10, 24)
@@ -205,7 +205,7 @@ def _sections(lesson: Lesson) -> Iterator[tuple[int, str]]:
 
 
 def _length(lesson: Lesson) -> Iterator[tuple[int, str]]:
-    low, high = WORDS
+    low, high = WORD_BOUNDS
     count = pace.words(lesson)
     if not low <= count <= high:
         yield 1, f"{count} words of prose; a lesson has {low} to {high}"

@@ -14,7 +14,7 @@ TABLE = Path("docs", "notation.md")
 
 FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)\$", re.S)
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.M | re.S)
-WORDS = re.compile(r"\\(?:text|operatorname|mathrm|begin|end)\*?\{[^}]*\}")
+WORD_COMMANDS = re.compile(r"\\(?:text|operatorname|mathrm|begin|end)\*?\{[^}]*\}")
 FACE = re.compile(r"\\(mathbf|mathcal|mathbb|boldsymbol)\s*(?:\{\s*(\\?[A-Za-z]+)\s*\}|([A-Za-z]))")
 COMMAND = re.compile(r"\\([A-Za-z]+)")
 GREEK = re.compile(
@@ -42,7 +42,7 @@ def table(text: str) -> dict[str, tuple[int, int]]:
 
 
 def _of(formula: str) -> Iterator[str]:
-    rest = WORDS.sub(" ", formula)
+    rest = WORD_COMMANDS.sub(" ", formula)
     for match in FACE.finditer(rest):
         for letter in [match[2]] if match[2] and match[2].startswith("\\") else match[2] or match[3]:
             yield f"\\{match[1]}{{{letter}}}"

@@ -99,7 +99,7 @@ def _question(lesson: Lesson, name: str) -> str:
     return f'{call}("{name}", ...)  # put {answer} in place of the dots'
 
 
-def sealed(prediction: Prediction) -> str:
+def packed_prediction(prediction: Prediction) -> str:
     """What `predict` says of the answers, packed."""
     if prediction.within is None:
         return pack({"right": prediction.right, "options": prediction.sentences})

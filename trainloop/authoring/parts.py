@@ -46,7 +46,7 @@ class _Helper:
 
 _Value: TypeAlias = "_Leaf | _Row | _Helper"
 _Names: TypeAlias = "dict[str, _Value]"
-NOTHING = _Leaf()
+NO_PARTS = _Leaf()
 
 
 def parts_of(cell: str, call: str, defines: Iterable[str], expected: Observation) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class _Reader:
                 case ast.AnnAssign(target=target, value=ast.expr() as value):
                     self.bind(target, self.read(value, names), names)
                 case ast.AugAssign(target=ast.Name(id=name), value=value):
-                    names[name] = _merged([names.get(name, NOTHING), self.read(value, names)])
+                    names[name] = _merged([names.get(name, NO_PARTS), self.read(value, names)])
                 case ast.Expr(value=value):
                     self.read(value, names)
                 case ast.For(target=target, iter=source, body=inner, orelse=other):
@@ -138,7 +138,7 @@ class _Reader:
                     returned.append(self.run(inner, names))
                 case ast.Try(body=inner, finalbody=last):
                     returned.append(self.run([*inner, *last], names))
-        told = [value for value in returned if value != NOTHING]
+        told = [value for value in returned if value != NO_PARTS]
         return told[0] if len(told) == 1 else _merged(told)
 
     def bind(self, target: ast.expr, value: _Value, names: _Names) -> None:
@@ -155,7 +155,7 @@ class _Reader:
         """Where the value of an expression comes from."""
         match node:
             case ast.Name(id=name):
-                return names.get(name, NOTHING)
+                return names.get(name, NO_PARTS)
             case ast.Lambda():
                 return _Helper(node, names)
             case ast.Tuple(elts=elts) | ast.List(elts=elts):
@@ -192,7 +192,7 @@ class _Reader:
     def _follow(self, helper: _Helper, given: list[_Value], named: Mapping[str | None, _Value]) -> _Value:
         names, arguments = dict(helper.names), helper.node.args
         takes = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-        names.update(dict.fromkeys(takes, NOTHING))
+        names.update(dict.fromkeys(takes, NO_PARTS))
         places = arguments.posonlyargs + arguments.args
         for name, default in zip(takes[len(places) - len(arguments.defaults) :], arguments.defaults, strict=False):
             names[name] = self.read(default, helper.names)
@@ -244,7 +244,7 @@ class _Reader:
 
 def _item(value: _Value, place: int) -> _Value:
     if isinstance(value, _Row):
-        return value.items[place] if -len(value.items) <= place < len(value.items) else NOTHING
+        return value.items[place] if -len(value.items) <= place < len(value.items) else NO_PARTS
     if isinstance(value, _Leaf) and value.whole and place >= 0:
         return _Leaf(frozenset({f"{value.whole}[{place}]"}))
     return _merged([value])

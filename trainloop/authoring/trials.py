@@ -23,7 +23,7 @@ from pathlib import Path
 from trainloop.checks.values import Json, Observation, Value
 from trainloop.sandbox.job import Job, Step, StepResult
 
-TOGETHER = 16  # answers to a process
+ANSWERS_PER_PROCESS = 16  # answers to a process
 COMPUTES = ("torch", "numpy", "scikit-learn", "matplotlib", "ipython")  # their versions decide what is computed
 SAVE = "import sys\nsys.names_before_answers = dict(globals())"
 # Nothing may be looked up by a name in between.
@@ -57,7 +57,9 @@ def groups(trials: Iterable[Trial]) -> list[list[Trial]]:
     alike: dict[tuple[Step, ...], list[Trial]] = {}
     for trial in trials:
         alike.setdefault(trial.around, []).append(trial)
-    return [same[i : i + TOGETHER] for same in alike.values() for i in range(0, len(same), TOGETHER)]
+    return [
+        same[i : i + ANSWERS_PER_PROCESS] for same in alike.values() for i in range(0, len(same), ANSWERS_PER_PROCESS)
+    ]
 
 
 def together(group: Sequence[Trial], given: Mapping[str, Value]) -> Job:

@@ -72,10 +72,10 @@ class Piece:
         return whole if items is None else items[self.place]
 
     @cached_property
-    def pair(self) -> relations.Pair | None:
+    def pair(self) -> relations.ResultPair | None:
         """The value that was seen beside the right one, where both are values."""
         seen, expected = self.seen.get("value"), self.expected.get("value")
-        return None if seen is None or expected is None else relations.Pair(seen, expected, self.check.rule)
+        return None if seen is None or expected is None else relations.ResultPair(seen, expected, self.check.rule)
 
     @cached_property
     def numbers(self) -> int:

@@ -21,7 +21,7 @@ from trainloop.checks.values import Observation, Value
 
 SOLUTIONS_NAME = "solutions.json"  # the worked answers beside a notebook, packed
 KEY_VARIABLE = "TRAINLOOP_KEY"  # the path of a full key, set by `trainloop run` for the instructor's notebooks
-NOTHING: Observation = {"saw": "stub"}  # in place of what was computed
+NOT_OBSERVED: Observation = {"saw": "stub"}  # in place of what was computed
 MISTAKE_MAY_DIFFER = 3  # of what a mistake leads to, one in so many, between processors
 
 
@@ -88,7 +88,7 @@ class Key:
     predictions: Mapping[str, str] = field(default_factory=dict)  # question -> what `predict` says of answers, packed
 
     def visible(self) -> Key:
-        """The part that learners may have: no hidden check, no given array, texts sealed."""
+        """The part that learners may have: no hidden check, no given array, texts as salted hashes."""
         return Key(self.lesson, {name: _visible(one) for name, one in self.exercises.items()}, {}, self.predictions)
 
     def dump(self) -> str:
@@ -139,7 +139,7 @@ class Key:
             name: replace(
                 exercise,
                 checks=tuple(
-                    replace(check, expected=NOTHING, mistakes=(None,) * len(check.mistakes))
+                    replace(check, expected=NOT_OBSERVED, mistakes=(None,) * len(check.mistakes))
                     for check in exercise.checks
                 ),
                 edits=tuple(replace(edit, prints=("",) * len(edit.prints)) for edit in exercise.edits),
@@ -176,16 +176,16 @@ def agree(one: Observation | None, other: Observation | None, rule: Rule) -> boo
 
 
 def _visible(exercise: ExerciseKey) -> ExerciseKey:
-    shown = tuple(_sealed(check, exercise.name) for check in exercise.checks if not check.hidden)
+    shown = tuple(_hashed(check, exercise.name) for check in exercise.checks if not check.hidden)
     return replace(exercise, checks=shown)
 
 
-def _sealed(check: CheckKey, salt: str) -> CheckKey:
-    def seal(observation: Observation | None) -> Observation | None:
+def _hashed(check: CheckKey, salt: str) -> CheckKey:
+    def hashed(observation: Observation | None) -> Observation | None:
         if observation is None or observation.get("value", {}).get("type") != "str":
             return observation
         return {**observation, "value": values.salted_hash(observation["value"], salt)}
 
-    expected = seal(check.expected)
+    expected = hashed(check.expected)
     assert expected is not None
-    return replace(check, expected=expected, mistakes=tuple(seal(m) for m in check.mistakes))
+    return replace(check, expected=expected, mistakes=tuple(hashed(m) for m in check.mistakes))

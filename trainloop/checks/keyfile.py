@@ -213,7 +213,7 @@ def _short_value(value: Value, rule: Rule) -> Any:
         numbers = array.astype(int) if array.dtype.kind == "b" else array
         size = "x".join(map(str, array.shape))
         return {f"{kind} {value['dtype']} {size}".rstrip(): _rounded(numbers, rule)}
-    if value.keys() != values.FIELDS.get(kind):  # a sealed text, for one
+    if value.keys() != values.FIELDS.get(kind):  # a salted hash, for one
         return {"plain": value}
     match kind:
         case "None":

@@ -2,7 +2,8 @@
 
 Twice as large, the other sign, transposed, one too many, sorted, rounded: told as a fact about the numbers, which is
 true whatever led to it. Silent where a coincidence is as likely: a relation must hold of every number, of at least
-`ALONE` different ones in one check, or of `TOGETHER` over all checks of the part that fail. One number is never enough.
+`MIN_IN_CHECK` different ones in one check, or of `MIN_IN_PART` over all checks of the part that fail. One number is
+never enough.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from trainloop.checks import values
 from trainloop.checks.rules import Rule
 from trainloop.checks.values import Array, Value
 
-ALONE = 3  # different numbers in one check
-TOGETHER = 2  # different numbers in all checks of a part, of which each has the relation
+MIN_IN_CHECK = 3  # different numbers in one check
+MIN_IN_PART = 2  # different numbers in all checks of a part, of which each has the relation
 DECIMALS = range(7)
-MANY = 10_000  # of a larger factor, digits behind the fourth are those of a rounded key
+MAX_EXACT_COUNT = 10_000  # of a larger factor, digits behind the fourth are those of a rounded key
 ROUNDED = "rounded to "
 COUNTS = {
     "times a count": "here, and another number of times elsewhere: a number of things comes in, as with a sum in "
     "place of a mean, or with each against each.",
     "a count divides": "here, by another number elsewhere: as when one division by a number of things is too many.",
 }
-HUGE = 1e100
-TINY = 100  # times the tolerance: smaller numbers say nothing of a factor
-NOISE = 10  # times the tolerance: what is all smaller is a 0 up to rounding, and no share of anything
+MAX_NUMBER = 1e100
+FACTOR_TOLERANCES = 100  # times the tolerance: smaller numbers say nothing of a factor
+ZERO_TOLERANCES = 10  # times the tolerance: what is all smaller is a 0 up to rounding, and no share of anything
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ResultPair:
     """A wrong value beside the right one, and how close is close."""
 
     seen: Value
@@ -50,7 +51,7 @@ class Pair:
     rule: Rule
 
 
-def tell(pair: Pair, part: Sequence[Pair]) -> str | None:
+def tell(pair: ResultPair, part: Sequence[ResultPair]) -> str | None:
     """The relation of a pair, in a sentence; None where there is none, or too little to tell.
 
     Args:
@@ -70,10 +71,10 @@ def _is_told(one: Relation, found: Sequence[dict[str, Relation]]) -> bool:
     """Whether a relation stands on enough numbers: of its own check, or of all that have it."""
     everywhere = all(one.name in each for each in found)
     together = sum(each[one.name].numbers for each in found) if everywhere else 0
-    return one.numbers >= ALONE or together >= TOGETHER
+    return one.numbers >= MIN_IN_CHECK or together >= MIN_IN_PART
 
 
-def relations(pair: Pair) -> Iterator[Relation]:
+def relations(pair: ResultPair) -> Iterator[Relation]:
     """What holds of a pair, the plainest first."""
     seen, expected = pair.seen, pair.expected
     if pair.rule["rule"] != "close" or "digest" in expected:
@@ -113,7 +114,7 @@ def _of_numbers(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
 
 def _is_plain(array: Array) -> bool:
     """Whether all numbers can be calculated with."""
-    return bool((np.abs(array) < HUGE).all())  # false of NaN, too
+    return bool((np.abs(array) < MAX_NUMBER).all())  # false of NaN, too
 
 
 def _every(y: Array) -> str:
@@ -121,11 +122,11 @@ def _every(y: Array) -> str:
 
 
 def _of_factors(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
-    telling = np.abs(y) > TINY * rule["atol"]
+    telling = np.abs(y) > FACTOR_TOLERANCES * rule["atol"]
     if not telling.any():
         return
     factor = float(np.median((x[telling] / y[telling]).ravel()))
-    if factor == 0 or np.abs(x).max() <= NOISE * rule["atol"] or not _close(x, factor * y, rule):
+    if factor == 0 or np.abs(x).max() <= ZERO_TOLERANCES * rule["atol"] or not _close(x, factor * y, rule):
         return
     numbers, every = _different(y[telling]), _every(y)
     if _is(factor, -1):
@@ -150,7 +151,7 @@ def _of_factors(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
 
 def _in_words(count: int) -> str:
     """A count; of a large one four digits."""
-    return str(count) if count <= MANY else f"{float(f'{count:.4g}'):,.0f}"
+    return str(count) if count <= MAX_EXACT_COUNT else f"{float(f'{count:.4g}'):,.0f}"
 
 
 def _counts(one: Relation, found: Sequence[dict[str, Relation]]) -> bool:
@@ -201,7 +202,7 @@ def _of_roundings(x: Array, y: Array) -> Iterator[Relation]:
 def _round_ones(x: Array, decimals: int) -> int:
     """How many numbers tell that all are round: of two digits or more, one stands for two."""
     whole = [str(abs(round(float(one) * 10**decimals))).rstrip("0") for one in x.ravel()]
-    return max(_different(x), TOGETHER if any(len(one) > 1 for one in whole) else 0)
+    return max(_different(x), MIN_IN_PART if any(len(one) > 1 for one in whole) else 0)
 
 
 def _is_nearly(x: Array, y: Array) -> bool:

@@ -76,7 +76,7 @@ class Value(TypedDict):
     dtype: NotRequired[str]  # of an array
     shape: NotRequired[list[int]]
     name: NotRequired[str]  # of a type that crosses as no more than that
-    salt: NotRequired[str]  # of a sealed text, in place of its data
+    salt: NotRequired[str]  # of a text that crosses as a salted hash, in place of its data
     digest: NotRequired[str]
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # what is read back and wrapped here needs no number, and num
 WIDTH = 88
 PASSED = "  ok    "
 INDENT = " " * 8
-BETWEEN = " · "  # titles
-MANY = 1_000  # checks: all of them, in a notebook of before they were counted
+TITLE_SEPARATOR = " · "  # titles
+UNCOUNTED = 1_000  # checks: all of them, in a notebook of before they were counted
 
 
 def number(points: float) -> str:
@@ -91,7 +91,7 @@ def read_back(text: str) -> dict[str, Told]:
     for line in text.splitlines():
         if end := re.fullmatch(r"(All|\d+ of)(?: (\d+))? checks of `(\w+)` passed(?:[;:].*)?\.", line):
             count = end[2] if end[1] == "All" else end[1].split()[0]
-            found[end[3]] = Told(int(count) if count else MANY, end[1] == "All")
+            found[end[3]] = Told(int(count) if count else UNCOUNTED, end[1] == "All")
     return found
 
 
@@ -105,8 +105,8 @@ def _in_one_line(titles: Sequence[str]) -> str:
     """The checks that passed, in one line: as many of their titles as there is room for."""
     shown = list(titles)
     while shown:
-        rest = f"{BETWEEN}and {len(titles) - len(shown)} more" if len(shown) < len(titles) else ""
-        if len(line := f"{PASSED}{BETWEEN.join(shown)}{rest}") <= WIDTH:
+        rest = f"{TITLE_SEPARATOR}and {len(titles) - len(shown)} more" if len(shown) < len(titles) else ""
+        if len(line := f"{PASSED}{TITLE_SEPARATOR.join(shown)}{rest}") <= WIDTH:
             return line
         shown.pop()
     return f"{PASSED}{len(titles)} others"

@@ -51,7 +51,7 @@ Happened: TypeAlias = tuple[Literal["ended", "began", "idle", "lost"], str, str]
 # --- On a worker -------------------------------------------------------------------------------------------------
 
 _one_at_a_time = threading.Lock()
-_desk: GradingWorker | None = None  # this process's
+_grading_worker: GradingWorker | None = None  # this process's
 
 
 class SetupPlugin(WorkerPlugin):
@@ -64,24 +64,24 @@ class SetupPlugin(WorkerPlugin):
         """Called by Dask when the run is over or the worker closes."""
         if _one_at_a_time.acquire(blocking=False):  # else the submission that still runs keeps its box
             try:
-                if _desk is not None and _desk.setup.digest == self.given.digest:
+                if _grading_worker is not None and _grading_worker.setup.digest == self.given.digest:
                     _close_unless("")
             finally:
                 _one_at_a_time.release()
 
 
-def work(station: str, key: str, intake: Intake) -> str:
+def work(plugin: str, key: str, intake: Intake) -> str:
     """A task: grade one submission on this worker. JSON: {"graded": ...}, {"failed": why} or {"refused": why}."""
     worker = get_worker()
-    setup = cast(SetupPlugin, worker.plugins[station]).given
+    setup = cast(SetupPlugin, worker.plugins[plugin]).given
     here = identity()
     if here != setup.grader:
         return json.dumps({"refused": _other(worker.address, here, setup.grader)})
     with _one_at_a_time:
-        desk = _desk_for(setup)
+        grading_worker = _grading_worker_for(setup)
         worker.log_event(TOPIC, {"what": "began", "key": key, "worker": worker.address})
         try:
-            answer = desk.answer((key, intake))
+            answer = grading_worker.answer((key, intake))
             if "refused" in answer:
                 answer["refused"] = f"The worker {worker.address} cannot grade. {answer['refused']}"
             return json.dumps(answer, ensure_ascii=False).encode().decode()  # half a character is a fault here
@@ -91,19 +91,19 @@ def work(station: str, key: str, intake: Intake) -> str:
             worker.log_event(TOPIC, {"what": "idle", "key": key, "worker": worker.address})
 
 
-def _desk_for(setup: Setup) -> GradingWorker:
-    global _desk
+def _grading_worker_for(setup: Setup) -> GradingWorker:
+    global _grading_worker
     _close_unless(setup.digest)
-    if _desk is None:
-        _desk = GradingWorker(setup)
-    return _desk
+    if _grading_worker is None:
+        _grading_worker = GradingWorker(setup)
+    return _grading_worker
 
 
 def _close_unless(digest: str) -> None:
-    global _desk
-    if _desk is not None and _desk.setup.digest != digest:
-        _desk.close()
-        _desk = None
+    global _grading_worker
+    if _grading_worker is not None and _grading_worker.setup.digest != digest:
+        _grading_worker.close()
+        _grading_worker = None
 
 
 def _other(address: str, there: str, here: str) -> str:
@@ -153,7 +153,7 @@ class Cluster:
         self.setup = setup
         self.place = f"at {address}"
         self._address = address
-        self._station = f"trainloop-{uuid4().hex[:12]}"  # another run may be on the same workers
+        self._plugin = f"trainloop-{uuid4().hex[:12]}"  # another run may be on the same workers
         self._tasks: dict[str, _Task] = {}
         self._names: dict[str, str] = {}  # key -> name, of every try
         self._running: dict[str, str] = {}  # worker -> key
@@ -225,7 +225,7 @@ class Cluster:
         if self._client.status == "running":
             for topic in (TOPIC, "all"):
                 self._client.unsubscribe_topic(topic)
-            self._client.unregister_worker_plugin(self._station)
+            self._client.unregister_worker_plugin(self._plugin)
         self._client.close(timeout=CONNECT_SECONDS)
 
     # --- The parts
@@ -247,7 +247,7 @@ class Cluster:
         for address, there in sorted(self._client.run(identity, on_error="return").items()):
             if there != self.setup.grader:
                 raise EngineError(_other(address, str(there), self.setup.grader))
-        self._client.register_plugin(SetupPlugin(self.setup), name=self._station)
+        self._client.register_plugin(SetupPlugin(self.setup), name=self._plugin)
         self._client.subscribe_topic(TOPIC, self._announced)
         self._client.subscribe_topic("all", self._removed)
         self._seen = time.monotonic()
@@ -265,10 +265,10 @@ class Cluster:
     def _send(self, name: str) -> None:
         task = self._tasks[name]
         self._count += 1
-        task.key = f"{self._station}-{name[:16]}-{self._count}"
+        task.key = f"{self._plugin}-{name[:16]}-{self._count}"
         self._names[task.key] = name
         key = task.key
-        task.future = self._client.submit(work, self._station, key, task.intake, key=key, pure=False, retries=0)
+        task.future = self._client.submit(work, self._plugin, key, task.intake, key=key, pure=False, retries=0)
         task.future.add_done_callback(lambda future: self._happened.put(("ended", key, "")))
 
     def _take(self, key: str) -> None:

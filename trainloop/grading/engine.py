@@ -165,7 +165,7 @@ class Threads:
         self.setup = setup
         self._most = workers
         self._threads: list[threading.Thread] = []
-        self._desks: list[Aside] = []
+        self._processes: list[Aside] = []
         self._waiting: queue.SimpleQueue[tuple[str, Intake] | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[Outcome | EngineError] = queue.SimpleQueue()
 
@@ -176,12 +176,12 @@ class Threads:
     def submit(self, name: str, intake: Intake) -> None:
         self._waiting.put((name, intake))
         if len(self._threads) < self._most:
-            desk, limits = GradingWorker(self.setup), self.setup.limits
+            worker, limits = GradingWorker(self.setup), self.setup.limits
             seconds = int(2 * limits.total_seconds)
             bounds = Bounds(cpu_seconds=Bounds.cpu_seconds + seconds, seconds=STARTS_SECONDS + seconds)
-            self._desks.append(Aside(desk.answer, desk.prepare, desk.close, bounds))
+            self._processes.append(Aside(worker.answer, worker.prepare, worker.close, bounds))
             # Daemons: whoever stops the command does not wait for the submissions that run. Their boxes end with us.
-            work = threading.Thread(target=self._work, args=(self._desks[-1],), name="trainloop", daemon=True)
+            work = threading.Thread(target=self._work, args=(self._processes[-1],), name="trainloop", daemon=True)
             self._threads.append(work)
             work.start()
 
@@ -210,27 +210,27 @@ class Threads:
             for thread in self._threads:
                 thread.join()
         else:
-            for desk in self._desks:
-                desk.kill()
+            for process in self._processes:
+                process.kill()
 
-    def _work(self, desk: Aside) -> None:
+    def _work(self, process: Aside) -> None:
         try:
             while (order := self._waiting.get()) is not None:
-                self._ended.put(_ask(desk, *order))
+                self._ended.put(_ask(process, *order))
         except EngineError as error:
             self._ended.put(error)
         finally:
-            desk.close()
+            process.close()
 
 
-def _ask(desk: Aside, name: str, intake: Intake) -> Outcome:
-    """One try at a submission, at a desk in another process.
+def _ask(process: Aside, name: str, intake: Intake) -> Outcome:
+    """One try at a submission, in another process.
 
     Raises:
         EngineError: none can be graded there.
     """
     try:
-        answer = desk.ask((name, intake))
+        answer = process.ask((name, intake))
         if "refused" not in answer:
             return outcome_of(name, answer)
     except LostError as error:
@@ -252,14 +252,14 @@ def fault(error: Exception) -> str:
     return f"The grader has a fault here ({type(error).__name__}: {error})."
 
 
-def attempt(desk: GradingWorker, name: str, intake: Intake) -> Outcome:
+def attempt(worker: GradingWorker, name: str, intake: Intake) -> Outcome:
     """One try at a submission.
 
     Raises:
-        EngineError: none can be graded at this desk.
+        EngineError: none can be graded by this worker.
     """
     try:
-        return Outcome(name, desk.grade(intake))
+        return Outcome(name, worker.grade(intake))
     except EngineError:
         raise
     except BoxError as error:

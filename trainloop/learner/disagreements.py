@@ -24,7 +24,7 @@ from trainloop.learner import notebook
 from trainloop.learner.instant import beside, last_result, load_key, named
 
 FILE_NAME = "disagreements.json"
-MOST = 50  # kept of one notebook: the newest
+MAX_KEPT = 50  # kept of one notebook: the newest
 MAX_WHY, MAX_VERDICT, MAX_ANSWER = 2_000, 10_000, 20_000  # characters
 MAX_BYTES = 4_000_000  # of the file, of which nothing is trusted when it is read
 
@@ -79,7 +79,7 @@ def _disagree(exercise: object, why: object) -> str:
         notebook.own_text(key.exercises[name].defines)[:MAX_ANSWER],
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _write(file, [*read(file.parent), said][-MOST:])
+    _write(file, [*read(file.parent), said][-MAX_KEPT:])
     return (
         f"Kept in {FILE_NAME}, beside this notebook, with the verdict and your answer as they are now. Hand it in with "
         "the notebook, and your instructor reads it. It changes no mark by itself."
@@ -121,7 +121,7 @@ def read(folder: Path) -> list[Disagreement]:
             data = stream.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"larger than {MAX_BYTES / 1e6:g} MB")
-        return [_entry(one) for one in _list(json.loads(data.decode("utf-8")))][-MOST:]
+        return [_entry(one) for one in _list(json.loads(data.decode("utf-8")))][-MAX_KEPT:]
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedFileError(f"{FILE_NAME} cannot be read ({error}). Put it aside to begin a new one.") from None
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-HUGE = 2 << 20  # bytes
+HUGE_PAGE = 2 << 20  # bytes
 COLLAPSE = 25  # MADV_COLLAPSE, from Linux 6.1 on: madvise(2)
 _OWN = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p \S+ \S+ 0 *(\[heap\])?")
 
@@ -33,7 +33,7 @@ def gather() -> int:
         return 0
     madvise = ctypes.CDLL(None, use_errno=True).madvise
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    return sum(madvise(at, HUGE, COLLAPSE) == 0 for at in _places())
+    return sum(madvise(at, HUGE_PAGE, COLLAPSE) == 0 for at in _places())
 
 
 def _places() -> Iterator[int]:
@@ -41,4 +41,4 @@ def _places() -> Iterator[int]:
     for line in Path("/proc/self/maps").read_text().splitlines():
         if own := _OWN.fullmatch(line):
             begin, end = int(own[1], 16), int(own[2], 16)
-            yield from range(-(-begin // HUGE) * HUGE, end - HUGE + 1, HUGE)
+            yield from range(-(-begin // HUGE_PAGE) * HUGE_PAGE, end - HUGE_PAGE + 1, HUGE_PAGE)

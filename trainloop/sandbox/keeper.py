@@ -40,7 +40,7 @@ ROUNDS = 500  # of ending what is not to be left; who starts new processes faste
 ROUND_SECONDS = 0.002
 
 
-def desk() -> tuple[socket.socket, socket.socket]:
+def registration_sockets() -> tuple[socket.socket, socket.socket]:
     """The keeper's end and the others' of the socket over which copies say that they wait."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -55,18 +55,18 @@ def register(theirs: socket.socket, place: str) -> socket.socket:
     return mine
 
 
-class Keeper:
+class JobKeeper:
     """Keeps the processes of one job.
 
     Args:
         main: the process that runs the cells, a child of this one.
         orders: the socket to `box`.
-        ours: the keeper's end of `desk`.
+        ours: the keeper's end of `registration_sockets`.
         alone: whether this is the first process of a namespace, so that all others in it are the job's.
     """
 
     def __init__(self, main: int, orders: socket.socket, ours: socket.socket, alone: bool) -> None:
-        self._orders, self._desk, self._alone = orders, ours, alone
+        self._orders, self._registrations, self._alone = orders, ours, alone
         self._waiting: dict[str, tuple[int, socket.socket]] = {}
         self._watched: int | None = main
         self._place: str | None = None  # where the watched process waited; None: it is the main one
@@ -75,11 +75,11 @@ class Keeper:
     def run(self) -> None:
         """Until `box` has gone."""
         poll = select.poll()
-        for each in (self._orders, self._desk):
+        for each in (self._orders, self._registrations):
             poll.register(each, select.POLLIN)
         while True:
             found = dict(poll.poll(LOOK_SECONDS * 1_000))
-            if self._desk.fileno() in found:
+            if self._registrations.fileno() in found:
                 self._enter()
             if self._orders.fileno() in found and not self._obey():
                 return
@@ -87,7 +87,7 @@ class Keeper:
 
     def _enter(self) -> None:
         """Take down who waits. The first to say so does; no more of them than there could be."""
-        data, extra, _, _ = self._desk.recvmsg(4_096, ANCILLARY)
+        data, extra, _, _ = self._registrations.recvmsg(4_096, ANCILLARY)
         fds: list[int] = []
         sender = 0
         for level, kind, content in extra:

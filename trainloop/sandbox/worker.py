@@ -331,7 +331,7 @@ def _keep(receiver: socket.socket, report_fd: int, full: bool) -> socket.socket:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # which nobody can send to the first process of a namespace
     if not full:
         confine.adopt_orphans()
-    ours, theirs = keeper.desk()
+    ours, theirs = keeper.registration_sockets()
     main = os.fork()
     if main == 0:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -341,7 +341,7 @@ def _keep(receiver: socket.socket, report_fd: int, full: bool) -> socket.socket:
     theirs.close()
     os.close(report_fd)
     try:
-        keeper.Keeper(main, receiver, ours, alone=full).run()
+        keeper.JobKeeper(main, receiver, ours, alone=full).run()
     finally:
         os._exit(0)
 

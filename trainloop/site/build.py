@@ -30,7 +30,7 @@ from trainloop.site.signs import Sign, table
 from trainloop.syllabus import TITLE, is_optional
 
 FOLDER = "site"
-KEPT = Path(".trainloop", "site")  # in the course: what the next build need not make anew
+CACHE = Path(".trainloop", "site")  # in the course: what the next build need not make anew
 FRAME_BYTES = 1_500_000  # of all figures that move, in a lesson
 NEEDS = ("sphinx", "myst_parser", "sphinx_book_theme", "sphinx-mathjax-offline")
 MISSING = "The web edition needs packages that are not installed. Install them: uv sync --extra site"
@@ -79,7 +79,7 @@ def build(
     signs = table((course.root / "docs" / "notation.md").read_text(encoding="utf-8"))
 
     def made(lesson: Lesson) -> Page:
-        run: Shown = shown(lesson, course.root / KEPT / "shown")
+        run: Shown = shown(lesson, course.root / CACHE / "shown")
         one = page(lesson, run, course.read("release", lesson.slug), signs, solutions)
         if one.frame_bytes > FRAME_BYTES:
             told = f"{one.frame_bytes / 1e6:.2f} MB; a lesson has {FRAME_BYTES / 1e6:.1f}"
@@ -89,7 +89,7 @@ def build(
 
     with ThreadPoolExecutor(workers) as pool:
         pages = list(pool.map(made, lessons))
-    place = course.root / KEPT / edition
+    place = course.root / CACHE / edition
     texts = place / "text"
     _write(texts, dict(_texts(course, lessons, pages, solutions, paper)))
     _write(place / "static", {"signs.js": _signs_script(signs)})

@@ -22,7 +22,7 @@ from trainloop import plots
 from trainloop.learner import motion
 
 FRAMES = "application/vnd.trainloop.frames+json"
-MOST = 60  # pictures behind one figure's sliders
+MAX_PICTURES = 60  # pictures behind one figure's sliders
 MANY = 100  # values of one slider: from here on its places are doubled and halved, not counted
 FEWEST = 3  # start and both ends
 SHARPER = 1.5  # pixels of a still picture for one of the page, so that it is crisp on a phone
@@ -52,7 +52,7 @@ def explore(draw: Callable[..., Figure], alt: str | Callable[..., str], **slider
     _hand_over(values, starts, draw, alt if callable(alt) else lambda **_: alt, False)
 
 
-def grid(sliders: Mapping[str, motion.Slider], most: int = MOST) -> dict[str, list[float]]:
+def grid(sliders: Mapping[str, motion.Slider], most: int = MAX_PICTURES) -> dict[str, list[float]]:
     """For each slider its start, every so-many-th value below and above, and both ends.
 
     So many that the product of their numbers stays at or below `most`. A slider with very many values, all above 0,

@@ -30,7 +30,7 @@ from trainloop.syllabus import TITLE
 FEW = 4  # mistakes beside a worked answer; all of them stand on a page of their own
 FIGURES = "_figures"  # the folder of the site in which pictures lie
 NOTEBOOKS = "_notebooks"  # and released notebooks
-BOX = re.compile(r"^> \*\*(?P<minutes>About [^*]+)\*\*\s*(?P<need>You need .*?)?\s*$", re.M)
+TIME_BOX = re.compile(r"^> \*\*(?P<minutes>About [^*]+)\*\*\s*(?P<need>You need .*?)?\s*$", re.M)
 ASKED = re.compile(r"\*\*`(\w+)`")  # how a question with a name of its own begins
 _markdown = MarkdownIt("commonmark")
 
@@ -76,7 +76,7 @@ def title(lesson: Lesson) -> str:
 
 def box(lesson: Lesson) -> tuple[str, str]:
     """How long the lesson takes, and what one needs for it, as its title box says."""
-    found = next((match for cell in lesson.prose if (match := BOX.search(cell.source))), None)
+    found = next((match for cell in lesson.prose if (match := TIME_BOX.search(cell.source))), None)
     return (found["minutes"], found["need"] or "") if found else ("", "")
 
 
@@ -125,7 +125,7 @@ class _Writer:
 
     def _prose(self, source: str) -> None:
         text = re.sub(rf"^# {re.escape(TITLE)}\s*$", "", source, flags=re.M)
-        if BOX.search(text):
+        if TIME_BOX.search(text):
             text = f"{text.rstrip()}\n\n{self._above()}"
         lines, last = text.splitlines(), 0
         lists = set(_option_lists(text))
