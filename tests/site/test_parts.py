@@ -7,9 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
 from matplotlib.figure import Figure
 
+from tests.conftest import ROOT
 from tests.lessons import written
+from trainloop.cli import app
 from trainloop.learner.placement import RECAPS, questions
 from trainloop.site import book, build, frames, guide_pages, signs
 from trainloop.site.errors import SiteError
@@ -158,7 +162,7 @@ BOOK = {
     "lessons/1.1": '<h2 id="top">One<a class="headerlink" href="#top">#</a></h2>'
     '<img loading="lazy" src="../_figures/a.webp">'
     '<a href="../docs/site.html">guide</a><a href="#top">up</a><div class="ask">?</div>'
-    '<script defer src="../_static/mathjax/tex-chtml.js?v=1"></script><script>window.MathJax = {}</script>',
+    '<script defer src="../_static/formulas.js?v=1"></script>',
 }
 
 
@@ -173,7 +177,8 @@ def test_a_book_keeps_its_links_inside(tmp_path: Path) -> None:
     assert '<a href="#lessons/1.1--top">one</a> <a href="https://example.org/">away</a>' in made
     assert '<h2 id="lessons/1.1--top">One</h2><img src="_figures/a.webp"/>' in made
     head = made.partition("</head>")[0]
-    assert 'src="_static/mathjax/tex-chtml.js"' in head and "window.MathJax = {}" in head
+    assert 'src="_static/mathjax/tex-chtml.js"' in head and "formulas.js" not in made, "all are drawn at once"
+    assert '"typeset": false' not in head
     assert '<a>guide</a><a href="#lessons/1.1--top">up</a></article>' in made
 
 
@@ -181,3 +186,17 @@ def test_a_book_without_a_browser_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(book, "BROWSERS", ("no-such-browser",))
     with pytest.raises(SiteError, match="none is installed"):
         book.browser()
+
+
+def test_the_recipes_for_publishing_can_be_read_and_their_commands_exist() -> None:
+    text = (ROOT / "docs" / "site.md").read_text(encoding="utf-8")
+    github, gitlab = (yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", text, re.S))
+    steps = github["jobs"]["site"]["steps"]
+    commands = [step["run"] for step in steps if "run" in step] + gitlab["pages"]["script"]
+    assert [command for command in commands if command.startswith("make")] == ["make site", "make site"]
+    assert re.search(r"^site:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    (published,) = [step["with"]["path"] for step in steps if "upload-pages-artifact" in step.get("uses", "")]
+    assert published == build.FOLDER
+    assert f"mv {build.FOLDER} {gitlab['pages']['artifacts']['paths'][0]}" in commands
+    options = {option for one in typer.main.get_command(app).commands["site"].params for option in one.opts}
+    assert set(re.findall(r"make site ARGS=(--[\w-]+)", text)) == {"--no-solutions", "--pdf"} <= options

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
+from trainloop.site import formulas
 from trainloop.site.errors import SiteError
 from trainloop.syllabus import TITLE
 
@@ -89,7 +90,7 @@ def assembled(out: Path, names: Sequence[str]) -> str:
     """The pages of these names as one: what links from one to another leads to a place further up or down."""
     soups = {name: BeautifulSoup((out / f"{name}.html").read_text(encoding="utf-8"), "html.parser") for name in names}
     head = [str(one) for one in soups[names[0]].select('head link[rel="stylesheet"]')]
-    head += next((found for name, soup in soups.items() if (found := _formula_scripts(soup, name))), [])
+    head += formulas.scripts()
     articles = [_article(soups[name], name, names) for name in names]
     return "\n".join(
         [
@@ -101,15 +102,6 @@ def assembled(out: Path, names: Sequence[str]) -> str:
             "</main>\n</body>\n</html>\n",
         ]
     )
-
-
-def _formula_scripts(soup: BeautifulSoup, name: str) -> list[str]:
-    """MathJax and its settings; a page without formulas has none."""
-    found = [one for one in soup.find_all("script") if "mathjax" in str(one).lower()]
-    for one in found:
-        if one.get("src"):
-            one["src"] = _path(name, urlsplit(str(one["src"])).path)
-    return [str(one) for one in found]
 
 
 def _article(soup: BeautifulSoup, name: str, names: Sequence[str]) -> str:
