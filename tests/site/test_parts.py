@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import tinycss2
 import typer
 import yaml
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ from tests.conftest import ROOT
 from tests.lessons import written
 from trainloop.cli import app
 from trainloop.learner.placement import RECAPS, questions
-from trainloop.site import book, build, frames, guide_pages, signs
+from trainloop.site import book, build, frames, guide_pages, sheet, signs
 from trainloop.site.errors import SiteError
 from trainloop.site.lesson_page import _option_lists
 from trainloop.site.mistakes import difference, mistakes
@@ -200,3 +201,38 @@ def test_the_recipes_for_publishing_can_be_read_and_their_commands_exist() -> No
     assert f"mv {build.FOLDER} {gitlab['pages']['artifacts']['paths'][0]}" in commands
     options = {option for one in typer.main.get_command(app).commands["site"].params for option in one.opts}
     assert set(re.findall(r"make site ARGS=(--[\w-]+)", text)) == {"--no-solutions", "--pdf"} <= options
+
+
+SHEET = """
+.used > a, .unused a { color: red }
+#there:not(.unused) { color: blue }
+.unused { color: green }
+@media print { .used { margin: 0 } .unused { margin: 1px } }
+@media screen { .unused { margin: 2px } }
+@font-face { font-family: "Icons"; src: url(../icons.woff2) }
+html[data-theme=light] { --ink: black }
+html[data-theme="dark"] .used { --ink: white }
+"""
+
+
+def test_the_sheet_keeps_what_pages_use_and_says_what_holds_before_a_script_has_run() -> None:
+    rules = tinycss2.parse_stylesheet(SHEET, skip_comments=True, skip_whitespace=True)
+    told = list(sheet.kept(rules, {"used", "there", "elsewhere"}))
+    assert told == [
+        ".used > a{color: red}",
+        "#there:not(.unused){color: blue}",
+        "@media print{.used{margin: 0}}",
+        '@font-face { font-family: "Icons"; src: url(../icons.woff2) }',
+        "html[data-theme=light]{--ink: black}",
+        "html[data-theme=auto]{--ink: black}",
+        'html[data-theme="dark"] .used{--ink: white}',
+        "@media (prefers-color-scheme:dark){html[data-theme=auto] .used{--ink: white}}",
+    ]
+
+
+def test_names_are_those_of_elements_and_the_words_of_scripts(tmp_path: Path) -> None:
+    (tmp_path / "_static" / "scripts").mkdir(parents=True)
+    (tmp_path / "index.html").write_text('<p class="one two" id="three">four</p>', encoding="utf-8")
+    (tmp_path / "_static" / "scripts" / "a.js").write_text('x.classList.add("is-alive")', encoding="utf-8")
+    found = sheet.names(tmp_path)
+    assert {"one", "two", "three", "is-alive"} <= found and "four" not in found

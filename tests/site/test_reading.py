@@ -293,7 +293,7 @@ def test_a_tap_on_a_term_says_what_it_means_and_a_second_one_follows_it(browser:
         first.tap()
         assert meaning.is_visible()
         told = meaning.inner_text()
-        page.locator("h1").first.tap()
+        page.locator(".bd-article h1").first.tap()
         assert not meaning.is_visible(), "a tap elsewhere puts it away"
         second.tap()
         assert meaning.is_visible() and meaning.inner_text() != told
@@ -355,16 +355,17 @@ def test_without_javascript_everything_can_be_read(browser: Browser, address: st
             assert is_dark(page) == (scheme == "dark")
         assert page.locator("figure.loop svg").is_visible()
         page.locator(f".bd-article a[href='lessons/{lesson.slug}.html']").last.click()
-        assert page.locator("h1").first.is_visible()
+        assert page.locator(".bd-article h1").first.is_visible()
 
 
 def test_paper_shows_the_text_and_no_controls(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         ready(page, f"{address}lessons/{LESSONS[1]}.html")
+        page.locator("figure.moving").first.scroll_into_view_if_needed()  # what is far away waits; printing fetches it
         page.emulate_media(media="print")
         for gone in (".bd-sidebar-primary", ".sliders", ".ask", "figure.moving .frame", "details.hints"):
             assert not page.locator(gone).first.is_visible(), gone
-        assert page.locator("figure.moving .stills img").first.is_visible()
+        page.locator("figure.moving .stills img").first.wait_for(state="visible")
         assert page.locator("h1").first.is_visible()
         assert page.pdf(format="A4").startswith(b"%PDF")
 

@@ -141,15 +141,17 @@ def _anchor(name: str, anchor: str) -> str:
     return f"{name}--{anchor}"
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class Quiet(SimpleHTTPRequestHandler):
+    """Hands out files and says nothing."""
+
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is told of what is served."""
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, handler: type[Quiet] = Quiet) -> Iterator[str]:
     """The address at which this machine alone reads a folder: from files, fonts would not be read."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
