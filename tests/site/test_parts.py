@@ -159,7 +159,9 @@ def test_the_placement_page_asks_all_questions_and_names_all_lessons() -> None:
 
 
 BOOK = {
-    "index": '<a href="lessons/1.1.html#top">one</a> <a href="https://example.org/">away</a>',
+    "index": '<a href="lessons/1.1.html#top">one</a> <a href="https://example.org/">away</a>'
+    '<p class="take"><a href="book.pdf">this book</a></p>'
+    '<svg><marker id="tip"></marker><path marker-end="url(#tip)"></path></svg>',
     "lessons/1.1": '<h2 id="top">One<a class="headerlink" href="#top">#</a></h2>'
     '<img loading="lazy" src="../_figures/a.webp">'
     '<a href="../docs/site.html">guide</a><a href="#top">up</a><div class="ask">?</div>'
@@ -177,6 +179,7 @@ def test_a_book_keeps_its_links_inside(tmp_path: Path) -> None:
     assert '<link href="a.css" rel="stylesheet"/>' in made
     assert '<a href="#lessons/1.1--top">one</a> <a href="https://example.org/">away</a>' in made
     assert '<h2 id="lessons/1.1--top">One</h2><img src="_figures/a.webp"/>' in made
+    assert '<marker id="tip">' in made and "this book" not in made
     head = made.partition("</head>")[0]
     assert 'src="_static/mathjax/tex-chtml.js"' in head and "formulas.js" not in made, "all are drawn at once"
     assert '"typeset": false' not in head

@@ -109,7 +109,7 @@ def _article(soup: BeautifulSoup, name: str, names: Sequence[str]) -> str:
     assert article is not None
     for one in article.select(LEFT_OUT):
         one.decompose()
-    for one in article.find_all(id=True):
+    for one in article.select("[id]:not(svg [id])"):  # those in a drawing are named by its other parts
         one["id"] = _anchor(name, str(one["id"]))
     for link in article.find_all("a", href=True):
         _lead(link, name, names)
