@@ -18,7 +18,7 @@ from tests.lessons import written
 from trainloop.authoring.lesson import Lesson
 from trainloop.course import Course
 from trainloop.site.book import served
-from trainloop.site.build import CACHE, build
+from trainloop.site.build import CACHE, build, with_pages
 from trainloop.site.guide_pages import guide_names, has_mistakes
 
 # One with a slider, predictions and a quiz; one with an animation.
@@ -29,7 +29,7 @@ GUIDES = ("placement", "the-loop", "glossary", "notation", "students", "instruct
 
 def lessons_of(config: pytest.Config) -> tuple[str, ...]:
     """The lessons of the site: two, or all."""
-    return tuple(written()) if config.getoption("--all") else LESSONS
+    return tuple(with_pages(list(written()))) if config.getoption("--all") else LESSONS
 
 
 def pages_of(config: pytest.Config) -> list[str]:
@@ -102,3 +102,10 @@ def address(site: Site) -> Iterator[str]:
     """Where the open edition is served."""
     with served(site.folder) as found:
         yield found
+
+
+@pytest.fixture
+def copied(site: Site, tmp_path: Path) -> Course:
+    """The course that the site was built from, with what the build has kept, to be changed."""
+    shutil.copytree(site.course.root, tmp_path / "course", symlinks=True)
+    return Course(tmp_path / "course")

@@ -7,11 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
+import tinycss2
+import typer
+import yaml
 from matplotlib.figure import Figure
 
+from tests.conftest import ROOT
 from tests.lessons import written
+from trainloop.cli import app
 from trainloop.learner.placement import RECAPS, questions
-from trainloop.site import book, build, frames, guide_pages, signs
+from trainloop.site import book, build, frames, guide_pages, sheet, signs
 from trainloop.site.errors import SiteError
 from trainloop.site.lesson_page import _option_lists
 from trainloop.site.mistakes import difference, mistakes
@@ -154,11 +159,13 @@ def test_the_placement_page_asks_all_questions_and_names_all_lessons() -> None:
 
 
 BOOK = {
-    "index": '<a href="lessons/1.1.html#top">one</a> <a href="https://example.org/">away</a>',
+    "index": '<a href="lessons/1.1.html#top">one</a> <a href="https://example.org/">away</a>'
+    '<p class="take"><a href="book.pdf">this book</a></p>'
+    '<svg><marker id="tip"></marker><path marker-end="url(#tip)"></path></svg>',
     "lessons/1.1": '<h2 id="top">One<a class="headerlink" href="#top">#</a></h2>'
     '<img loading="lazy" src="../_figures/a.webp">'
     '<a href="../docs/site.html">guide</a><a href="#top">up</a><div class="ask">?</div>'
-    '<script defer src="../_static/mathjax/tex-chtml.js?v=1"></script><script>window.MathJax = {}</script>',
+    '<script defer src="../_static/formulas.js?v=1"></script>',
 }
 
 
@@ -172,8 +179,10 @@ def test_a_book_keeps_its_links_inside(tmp_path: Path) -> None:
     assert '<link href="a.css" rel="stylesheet"/>' in made
     assert '<a href="#lessons/1.1--top">one</a> <a href="https://example.org/">away</a>' in made
     assert '<h2 id="lessons/1.1--top">One</h2><img src="_figures/a.webp"/>' in made
+    assert '<marker id="tip">' in made and "this book" not in made
     head = made.partition("</head>")[0]
-    assert 'src="_static/mathjax/tex-chtml.js"' in head and "window.MathJax = {}" in head
+    assert 'src="_static/mathjax/tex-chtml.js"' in head and "formulas.js" not in made, "all are drawn at once"
+    assert '"typeset": false' not in head
     assert '<a>guide</a><a href="#lessons/1.1--top">up</a></article>' in made
 
 
@@ -181,3 +190,52 @@ def test_a_book_without_a_browser_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(book, "BROWSERS", ("no-such-browser",))
     with pytest.raises(SiteError, match="none is installed"):
         book.browser()
+
+
+def test_the_recipes_for_publishing_can_be_read_and_their_commands_exist() -> None:
+    text = (ROOT / "docs" / "site.md").read_text(encoding="utf-8")
+    github, gitlab = (yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", text, re.S))
+    steps = github["jobs"]["site"]["steps"]
+    commands = [step["run"] for step in steps if "run" in step] + gitlab["pages"]["script"]
+    assert [command for command in commands if command.startswith("make")] == ["make site", "make site"]
+    assert re.search(r"^site:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    (published,) = [step["with"]["path"] for step in steps if "upload-pages-artifact" in step.get("uses", "")]
+    assert published == build.FOLDER
+    assert f"mv {build.FOLDER} {gitlab['pages']['artifacts']['paths'][0]}" in commands
+    options = {option for one in typer.main.get_command(app).commands["site"].params for option in one.opts}
+    assert set(re.findall(r"make site ARGS=(--[\w-]+)", text)) == {"--no-solutions", "--pdf"} <= options
+
+
+SHEET = """
+.used > a, .unused a { color: red }
+#there:not(.unused) { color: blue }
+.unused { color: green }
+@media print { .used { margin: 0 } .unused { margin: 1px } }
+@media screen { .unused { margin: 2px } }
+@font-face { font-family: "Icons"; src: url(../icons.woff2) }
+html[data-theme=light] { --ink: black }
+html[data-theme="dark"] .used { --ink: white }
+"""
+
+
+def test_the_sheet_keeps_what_pages_use_and_says_what_holds_before_a_script_has_run() -> None:
+    rules = tinycss2.parse_stylesheet(SHEET, skip_comments=True, skip_whitespace=True)
+    told = list(sheet.kept(rules, {"used", "there", "elsewhere"}))
+    assert told == [
+        ".used > a{color: red}",
+        "#there:not(.unused){color: blue}",
+        "@media print{.used{margin: 0}}",
+        '@font-face { font-family: "Icons"; src: url(../icons.woff2) }',
+        "html[data-theme=light]{--ink: black}",
+        "html[data-theme=auto]{--ink: black}",
+        'html[data-theme="dark"] .used{--ink: white}',
+        "@media (prefers-color-scheme:dark){html[data-theme=auto] .used{--ink: white}}",
+    ]
+
+
+def test_names_are_those_of_elements_and_the_words_of_scripts(tmp_path: Path) -> None:
+    (tmp_path / "_static" / "scripts").mkdir(parents=True)
+    (tmp_path / "index.html").write_text('<p class="one two" id="three">four</p>', encoding="utf-8")
+    (tmp_path / "_static" / "scripts" / "a.js").write_text('x.classList.add("is-alive")', encoding="utf-8")
+    found = sheet.names(tmp_path)
+    assert {"one", "two", "three", "is-alive"} <= found and "four" not in found

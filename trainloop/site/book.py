@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
+from trainloop.site import formulas
 from trainloop.site.errors import SiteError
 from trainloop.syllabus import TITLE
 
@@ -89,7 +90,7 @@ def assembled(out: Path, names: Sequence[str]) -> str:
     """The pages of these names as one: what links from one to another leads to a place further up or down."""
     soups = {name: BeautifulSoup((out / f"{name}.html").read_text(encoding="utf-8"), "html.parser") for name in names}
     head = [str(one) for one in soups[names[0]].select('head link[rel="stylesheet"]')]
-    head += next((found for name, soup in soups.items() if (found := _formula_scripts(soup, name))), [])
+    head += formulas.scripts()
     articles = [_article(soups[name], name, names) for name in names]
     return "\n".join(
         [
@@ -103,21 +104,12 @@ def assembled(out: Path, names: Sequence[str]) -> str:
     )
 
 
-def _formula_scripts(soup: BeautifulSoup, name: str) -> list[str]:
-    """MathJax and its settings; a page without formulas has none."""
-    found = [one for one in soup.find_all("script") if "mathjax" in str(one).lower()]
-    for one in found:
-        if one.get("src"):
-            one["src"] = _path(name, urlsplit(str(one["src"])).path)
-    return [str(one) for one in found]
-
-
 def _article(soup: BeautifulSoup, name: str, names: Sequence[str]) -> str:
     article = soup.select_one("article.bd-article")
     assert article is not None
     for one in article.select(LEFT_OUT):
         one.decompose()
-    for one in article.find_all(id=True):
+    for one in article.select("[id]:not(svg [id])"):  # those in a drawing are named by its other parts
         one["id"] = _anchor(name, str(one["id"]))
     for link in article.find_all("a", href=True):
         _lead(link, name, names)
@@ -149,15 +141,17 @@ def _anchor(name: str, anchor: str) -> str:
     return f"{name}--{anchor}"
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class Quiet(SimpleHTTPRequestHandler):
+    """Hands out files and says nothing."""
+
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is told of what is served."""
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, handler: type[Quiet] = Quiet) -> Iterator[str]:
     """The address at which this machine alone reads a folder: from files, fonts would not be read."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -7,6 +7,7 @@ scripts.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
+from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Any
 
 from trainloop.authoring.lesson import Lesson, read
 from trainloop.course import Course
-from trainloop.site import book, guide_pages
+from trainloop.site import book, formulas, guide_pages, sheet
 from trainloop.site.demonstrations import Shown, shown
 from trainloop.site.errors import SiteError
 from trainloop.site.lesson_page import FIGURES, NOTEBOOKS, Page, page
@@ -32,11 +34,10 @@ from trainloop.syllabus import TITLE, is_optional
 FOLDER = "site"
 CACHE = Path(".trainloop", "site")  # in the course: what the next build need not make anew
 FRAME_BYTES = 1_500_000  # of all figures that move, in a lesson
-NEEDS = ("sphinx", "myst_parser", "sphinx_book_theme", "sphinx-mathjax-offline")
+NEEDS = ("sphinx", "myst_parser", "sphinx_book_theme", formulas.PACKAGE)
 MISSING = "The web edition needs packages that are not installed. Install them: uv sync --extra site"
 PAGES = ("lessons", "mistakes", "docs")  # the folders of pages
 MARK = ".edition"  # a file in the site: by it the next build knows what it may delete
-MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "a11y/assistive-mml.js", "input/tex/extensions")
 
 
 def check_installed() -> None:
@@ -95,6 +96,7 @@ def build(
     _write(place / "static", {"signs.js": _signs_script(signs)})
     _sphinx(texts, place / "doctrees", out, settings(_terms(course), signs, place / "static"))
     _beside(course, pages, out)
+    sheet.write(out)
     if paper:
         book.write(out, slugs)
     else:
@@ -199,11 +201,12 @@ def settings(terms: Sequence[tuple[tuple[str, ...], str, str]], signs: Sequence[
         "html_show_sphinx": False,
         "html_show_copyright": False,
         "html_last_updated_fmt": None,
+        "templates_path": [str(files("trainloop") / "templates" / "site" / "pages")],
         "html_static_path": [str(files("trainloop") / "templates" / "site" / "static"), str(static)],
         "html_css_files": ["course.css"],
         "html_js_files": [("signs.js", {"defer": "defer"}), ("course.js", {"defer": "defer"})],
         "html_favicon": str(files("trainloop") / "templates" / "site" / "favicon.svg"),
-        "html_context": {"default_mode": "auto"},
+        "html_context": {"default_mode": "auto", "sheet_version": _version()},
         "html_theme_options": {
             "logo": {"text": TITLE},
             "home_page_in_toc": True,
@@ -220,16 +223,19 @@ def settings(terms: Sequence[tuple[tuple[str, ...], str, str]], signs: Sequence[
             "pygments_light_style": "a11y-high-contrast-light",
             "pygments_dark_style": "a11y-high-contrast-dark",
         },
-        "mathjax_path": "mathjax/tex-chtml.js",
-        "mathjax3_config": {
-            "loader": {"load": ["a11y/assistive-mml"]},  # what screen readers say
-            "options": {"enableMenu": False},
-            "chtml": {"matchFontHeight": False},
-        },
+        "mathjax_path": "formulas.js",
+        "mathjax3_config": formulas.IN_PAGES,
         "trainloop_terms": list(terms),
         "trainloop_signs": [astuple(one) for one in signs],
         "suppress_warnings": ["config.cache"],
     }
+
+
+def _version() -> str:
+    """What tells one style sheet from the next to a browser that keeps it."""
+    ours = files("trainloop").joinpath("templates", "site", "static", "course.css").read_bytes()
+    theirs = "".join(version(name) for name in ("sphinx", "pydata-sphinx-theme", "sphinx-book-theme"))
+    return hashlib.sha256(theirs.encode() + ours).hexdigest()[:8]
 
 
 def _sphinx(texts: Path, doctrees: Path, out: Path, configuration: dict[str, Any]) -> None:
@@ -273,13 +279,4 @@ def _beside(course: Course, pages: Sequence[Page], out: Path) -> None:
         (out / folder).mkdir(exist_ok=True)
         _write(out / folder, {n.removeprefix(f"{folder}/"): d for n, d in beside.items() if n.startswith(folder)})
     (out / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with _
-    carried = find_spec(NEEDS[-1])
-    assert carried is not None and carried.submodule_search_locations
-    source = Path(carried.submodule_search_locations[0], "static", "mathjax")
-    for name in MATHJAX:
-        target = out / "_static" / "mathjax" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (source / name).is_dir():
-            shutil.copytree(source / name, target, dirs_exist_ok=True)
-        else:
-            shutil.copy(source / name, target)
+    formulas.carry(out)

@@ -133,7 +133,7 @@ def front(lessons: Sequence[Lesson], guides: Sequence[str], solutions: bool, boo
         menus="\n\n".join(menus),
         first=f"lessons/{lessons[0].slug}.md",
         count=len(lessons),
-        book=f'<p><a href="{book}">All lessons as one book (PDF)</a>, to print or to read on a tablet.</p>'
+        book=f'<p class="take"><a href="{book}">All lessons as one book (PDF)</a>, to print or to read on a tablet.</p>'
         if book
         else "",
     )

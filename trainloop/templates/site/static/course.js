@@ -81,7 +81,7 @@
   function move(root) {
     var told = JSON.parse(root.querySelector("script").textContent);
     var stills = root.querySelector(".stills");
-    var frame = make("img", { className: "frame", width: told.size[0], height: told.size[1] });
+    var frame = make("img", { className: "frame", loading: "lazy", width: told.size[0], height: told.size[1] });
     var controls = make("div", { className: "sliders" });
     var inputs = told.sliders.map(function (slider) {
       var label = make("label", {}, controls);
@@ -167,7 +167,7 @@
     meaning.style.left = Math.max(8, left) + window.scrollX + "px";
     meaning.style.top = place.bottom + window.scrollY + 6 + "px";
     at.setAttribute("aria-describedby", "meaning");
-    if (window.MathJax && MathJax.typesetPromise) { MathJax.typesetPromise([meaning]).catch(function () {}); }
+    if (window.courseFormulas && meaning.querySelector(".math")) { courseFormulas.draw([meaning]); }
   }
 
   function hide() {
@@ -184,10 +184,20 @@
     one.addEventListener("blur", hide);
   }
 
+  /* A finger cannot hover: the first tap on a term says what it means, a second one follows the link. */
   function explainTerm(link) {
     var told = link.title;
+    function fill(into) { formulas(told, into); }
     link.removeAttribute("title");
-    explain(link, function (into) { formulas(told, into); });
+    explain(link, fill);
+    var first = false;
+    link.addEventListener("pointerdown", function (event) {
+      first = event.pointerType === "touch" && link.getAttribute("aria-describedby") !== "meaning";
+    });
+    link.addEventListener("click", function (event) {
+      if (first) { event.preventDefault(); show(link, fill); }
+      first = false;
+    });
   }
 
   function explainFormula(formula) {
@@ -234,17 +244,30 @@
     });
   }
 
-  /* What scrolls by itself is reached by keyboard. */
-  function reachable() {
-    document.querySelectorAll(".bd-article span.math").forEach(function (one) {
+  /* What scrolls by itself is reached by keyboard. First everything is measured and then everything is marked: by turns,
+     the browser would lay out the page anew for each. */
+  function reachable(where) {
+    function all(selector) {
+      return where.flatMap(function (one) {
+        return (one.matches(selector) ? [one] : []).concat(Array.from(one.querySelectorAll(selector)));
+      });
+    }
+    var formulas = all("span.math");
+    var wide = formulas.map(function (one) {
       var room = one.closest("p, li, td, th, dd, summary, blockquote, div");
       var drawn = one.querySelector("mjx-math");
-      one.classList.toggle("wide", Boolean(room && drawn && drawn.offsetWidth > room.clientWidth - 12));
+      return Boolean(room && drawn && drawn.offsetWidth > room.clientWidth - 12);
     });
-    document.querySelectorAll(".bd-article pre, .bd-article div.math, .bd-article span.math, .bd-article table")
-      .forEach(function (one) {
-        if (one.scrollWidth > one.clientWidth + 1) { one.tabIndex = 0; }
-      });
+    formulas.forEach(function (one, number) { one.classList.toggle("wide", wide[number]); });
+    all("pre, div.math, span.math, table").filter(function (one) { return one.scrollWidth > one.clientWidth + 1; })
+      .forEach(function (one) { one.tabIndex = 0; });
+  }
+
+  /* What measures waits until the page stands: to measure earlier has the browser lay it out once more. */
+  function whenDone(then) {
+    var idle = window.requestIdleCallback || setTimeout;
+    if (document.readyState === "complete") { idle(then); return; }
+    window.addEventListener("load", function () { idle(then); });
   }
 
   /* What the theme leaves without a name. */
@@ -274,11 +297,17 @@
       });
     });
     document.addEventListener("keydown", function (event) { if (event.key === "Escape") { hide(); } });
-    document.querySelectorAll("details").forEach(function (one) { one.addEventListener("toggle", reachable); });
-    window.addEventListener("resize", reachable);
+    document.addEventListener("pointerdown", function (event) {
+      if (!event.target.closest("#meaning, [aria-describedby=meaning]")) { hide(); }
+    });
+    var article = Array.from(document.querySelectorAll(".bd-article"));
+    document.querySelectorAll("details").forEach(function (one) {
+      one.addEventListener("toggle", function () { reachable([one]); });
+    });
+    window.addEventListener("resize", function () { reachable(article); });
+    document.addEventListener("drawn", function (event) { reachable(event.detail); });
     mark();
-    reachable();
-    if (window.MathJax && MathJax.startup && MathJax.startup.promise) { MathJax.startup.promise.then(reachable); }
+    whenDone(function () { reachable(article); });
   }
 
   if (document.readyState === "loading") { document.addEventListener("DOMContentLoaded", begin); } else { begin(); }
