@@ -23,8 +23,9 @@ from trainloop.authoring.lesson import (
 )
 from trainloop.authoring.lint import CHALLENGE_EXERCISES, lint
 from trainloop.authoring.released import PREPROCESSORS, ClearSolutions
+from trainloop.checks.evidence import AS_RELEASED
 from trainloop.checks.key import Key
-from trainloop.checks.verdict import AS_RELEASED, judge
+from trainloop.checks.verdict import judge
 from trainloop.checks.words import read_back, render, tally
 from trainloop.course import Course
 from trainloop.syllabus import is_optional, titles

@@ -7,7 +7,7 @@ import torch
 
 from tests.checks.test_verdict import ERROR, X, exercise, one, seen
 from trainloop.checks import fingerprints
-from trainloop.checks.evidence import Evidence, functions
+from trainloop.checks.evidence import AS_RELEASED, Evidence, functions
 from trainloop.checks.key import EditKey, ExerciseKey
 from trainloop.checks.values import Json
 from trainloop.checks.verdict import AS_ABOVE, judge
@@ -66,6 +66,19 @@ def test_an_item_in_which_the_mistake_would_show_otherwise_refutes_it() -> None:
     assert named(key, seen((X + 1, X + 2))) == [0]
     assert named(key, seen((X + 1, X))) == [None]
     assert named(key, seen((X + 1, X + 9))) == [None]
+
+
+def test_a_script_is_said_to_be_as_released_only_where_all_that_it_gives_is() -> None:
+    """What the released script has right and the answer has wrong speaks against it, and so does what was mended."""
+    items = exercise(one("a", (X, X), seen((X, X + 1)), parts=("f[0]", "f[1]")))
+    items = replace(items, sentences=(AS_RELEASED,))
+    assert named(items, seen((X, X + 1))) == [0]
+    assert named(items, seen((X + 5, X + 1))) == [None]
+    two = exercise(one("f", X, WRONG, parts=("f",)), one("g", X, OTHER, parts=("g",)))
+    assert named(two, WRONG, seen(X)) == [0, None], "of a mistake of the learner's, another function says nothing"
+    two = replace(two, sentences=(AS_RELEASED,))
+    assert named(two, WRONG, OTHER) == [0, 0]
+    assert named(two, WRONG, seen(X)) == [None, None]
 
 
 @pytest.mark.parametrize("number", [7, 7.5, torch.tensor(7.5), torch.tensor([7.5])])

@@ -23,8 +23,8 @@ from tests.lessons import written
 from tests.sample_class import dump, filled, reference
 from tests.samples import sampled
 from trainloop.authoring.lesson import Exercise
-from trainloop.checks.evidence import Evidence
-from trainloop.checks.verdict import AS_RELEASED, ExerciseResult
+from trainloop.checks.evidence import AS_RELEASED, Evidence
+from trainloop.checks.verdict import ExerciseResult
 from trainloop.grading import grade as grading
 from trainloop.grading.grade import Graded, LessonBundle, Results, grade_folder
 from trainloop.sandbox.box import Box

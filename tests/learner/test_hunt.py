@@ -92,6 +92,16 @@ def test_the_lesson_is_told_once_the_checks_have_passed_and_not_before(
     assert f"a matter of lesson 1.1, {titles()['1.1']}" in said(capsys)
 
 
+@pytest.mark.parametrize("number", ["1.1", "2.5", "3.9"])
+def test_a_title_that_ends_in_a_question_mark_has_no_full_stop_behind_it(
+    number: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session(folder, monkeypatch, Key("4.1-bugs", {"f": exercise("f", number)}, {}))
+    check("f", {"twice": lambda: 2})
+    title = titles()[number]
+    assert said(capsys).endswith(f"lesson {number}, {title}" if title.endswith("?") else f"lesson {number}, {title}.")
+
+
 def test_a_worked_answer_that_is_asked_for_early_counts(folder: Path) -> None:
     solution("f")  # asks first
     assert counted.read(folder) == {}

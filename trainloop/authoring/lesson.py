@@ -33,7 +33,7 @@ from nbformat import NotebookNode
 from trainloop.authoring.answers import NAME as ANSWERS
 from trainloop.authoring.answers import Answer, Answers, read_answers
 from trainloop.authoring.errors import LessonError
-from trainloop.checks.verdict import AS_RELEASED
+from trainloop.checks.evidence import AS_RELEASED
 
 Kind: TypeAlias = Literal[
     "markdown", "written", "demo", "drawing", "exercise", "check", "options", "hints", "predict", "proof"

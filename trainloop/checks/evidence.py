@@ -6,7 +6,8 @@ would have led to, over two or more numbers in all: one number agrees by chance 
 errors, or in yes and no, is named where all of its part show just these. What the mistake would pass and the answer
 fails speaks against it, but for a share right, which may lie at its threshold; so does, in any item of the same
 function, what the mistake would fail in another way. Other parts neither speak for nor against, so that two faults in
-two functions get two names.
+two functions get two names. That a script computes what it did as it was released is a claim about all of it: every
+observation must be what the released script gives.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from trainloop.checks.key import CheckKey, EditKey, ExerciseKey
 from trainloop.checks.values import Observation, Value
 
 ENOUGH = 2  # numbers that agree
+# Of a script that is to be mended: the sentence of a mistake, and still no mistake of the learner's.
+AS_RELEASED = (
+    "This is still what the script computes as you got it: the fault is in it, and nothing that you may have changed "
+    "makes a difference to these numbers. Run the script and look at what it gives; the text says what you can see."
+)
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,10 @@ class Evidence:
 
     def _explains(self, mistake: int, part: Sequence[int]) -> bool:
         """Whether a mistake that fits a part is refuted by nothing of its function, and is more than a coincidence."""
+        if self.key.sentences[mistake] == AS_RELEASED and not all(
+            self._does_fit(at, mistake) for at in range(len(self._pieces))
+        ):
+            return False
         own = self._pieces[part[0]].functions
         function = [at for at, piece in enumerate(self._pieces) if piece.functions <= own]
         fitting = [at for at in function if self._does_fit(at, mistake)]

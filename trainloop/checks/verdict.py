@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from trainloop.checks import rules, values
-from trainloop.checks.evidence import Evidence, functions
+from trainloop.checks.evidence import AS_RELEASED, Evidence, functions
 from trainloop.checks.key import CheckKey, ExerciseKey
 from trainloop.checks.rules import Rule
 from trainloop.checks.values import Observation, Value
@@ -44,11 +44,6 @@ ELSEWHERE = "Right for the numbers you see, wrong for others: what in your code 
 EDITED = "What you get is what comes out if {}."
 AS_ABOVE = "Wrong here, too: what the checks that you can see say of it comes first."
 STUB = "Not started yet: `raise NotImplementedError()` is still there, here or in an exercise that this one uses."
-# Of a script that is to be mended: the sentence of a mistake, and still no mistake of the learner's.
-AS_RELEASED = (
-    "This is still what the script computes as you got it: the fault is in it, and nothing that you may have changed "
-    "makes a difference to these numbers. Run the script and look at what it gives; the text says what you can see."
-)
 
 _NO_SUCH_THING = re.compile(
     r"(?:cannot unpack non-iterable (?P<other>\w+) object|'(?P<kind>\w+)' object is not (?:iterable|subscriptable))"

@@ -53,7 +53,8 @@ def render(result: ExerciseResult) -> str:
 
 def tally(result: ExerciseResult) -> str:
     """One exercise in a line: how many of its checks passed, or that it was not begun."""
-    from trainloop.checks.verdict import AS_RELEASED, STUB
+    from trainloop.checks.evidence import AS_RELEASED
+    from trainloop.checks.verdict import STUB
 
     checks = [one for one in result.checks if not one.rule]
     passed = sum(one.status == "ok" for one in checks)

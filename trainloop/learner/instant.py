@@ -80,7 +80,8 @@ def check(
     if is_optional(whole.lesson):  # only where all checks have passed
         counted.mended(kept_in(), exercise)
         if number := counted.lesson_of(key):
-            print(f"What was wrong here is a matter of lesson {number}, {titles()[number]}.")
+            title = titles()[number]
+            print(f"What was wrong here is a matter of lesson {number}, {title}{'' if title[-1] in '.?!' else '.'}")
 
 
 def _part(key: ExerciseKey, hidden: bool) -> ExerciseKey:
