@@ -425,4 +425,6 @@ def test_damaged_numbers_are_refused_and_kept(own_course: Course, damaged: str) 
 
 def test_a_folder_that_cannot_be_written(graded: Class, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(trainloop(graded.course.root, "report", "9.9", "--output", str(tmp_path / "file")), "could not be written")
+    refused(
+        trainloop(graded.course.root, "report", "9.9", "--output", str(tmp_path / "file")), "is a file. Name a folder"
+    )

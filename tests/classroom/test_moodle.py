@@ -148,7 +148,7 @@ def test_from_moodles_download_to_the_archive_for_it(own_course: Course, tmp_pat
             (4711, f"{SLUG}.html"),
             (7, f"{SLUG}.html"),
         }
-        assert "14 of 14 points" in shown(held.read(f"{ADA}/{SLUG}.html").decode())
+        assert "14.5 of 14.5 points" in shown(held.read(f"{ADA}/{SLUG}.html").decode())
 
     (own_course.root / "autograded" / "ben-bit" / SLUG / MINE).unlink()
     result = trainloop(own_course, "feedback", "2.1", "--zip", "feedback.zip")
