@@ -297,8 +297,7 @@ def _silent(function: ast.FunctionDef, bound: set[str]) -> Iterator[tuple[str, s
 def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
     """Those that agree with the reference whatever numbers stand in the checks."""
     left, given = list(unnoticed), given_arrays(lesson)
-    calls = max(1, len(exercise.checks))
-    at_once = max(1, MAX_CHECKS // calls)
+    at_once = max(1, MAX_CHECKS // max(1, len(exercise.checks)))
     for start in (0, *range(FEW, DRAWS, at_once)):  # first a few: what is no equivalent differs soon
         if not left:
             break

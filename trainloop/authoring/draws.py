@@ -1,7 +1,7 @@
 """Draws: a check cell made many times over with other numbers, all of which come to one tensor.
 
-Two answers that agree on it are taken to be the same. One number of each part of what a check sees would cross the
-border by itself in a millisecond; a `digest` of all draws takes as long, and there are thousands of them an exercise.
+Two answers that agree on it are taken to be the same. An exercise needs thousands of observations for that. Each would
+be sent to the trusted side and judged there by itself, so the process that makes them puts them together first.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from trainloop.errors import TrainloopError
 VISIBLE_NAME = "checks.json"
 VERSION = 2
 READABLE = (1, VERSION)  # learners keep their copies for years
+AGAIN = "Build the lesson again: trainloop build; or get the course anew."
 
 
 class KeyFileError(TrainloopError):
@@ -43,14 +44,9 @@ def read_plain(path: Path) -> dict[str, Any]:
             f"There is no {path}. Build the lesson first: trainloop build; or get the course anew."
         ) from None
     except (OSError, ValueError) as error:
-        raise KeyFileError(
-            f"{path} cannot be read ({error}). Build the lesson again: trainloop build; or get the course anew."
-        ) from None
+        raise KeyFileError(f"{path} cannot be read ({error}). {AGAIN}") from None
     if not isinstance(plain, dict) or plain.get("version") not in READABLE:
-        raise KeyFileError(
-            f"{path} is of another version of this course. "
-            "Build the lesson again: trainloop build; or get the course anew."
-        )
+        raise KeyFileError(f"{path} is of another version of this course. {AGAIN}")
     if plain["version"] > 1:
         return plain
     try:
@@ -69,9 +65,7 @@ def outline(path: Path) -> dict[str, Outline]:
 
 def damaged(path: Path, error: Exception) -> KeyFileError:
     """What is said of a key that is not as `key` writes it."""
-    return KeyFileError(
-        f"{path} is damaged ({error!r}). Build the lesson again: trainloop build; or get the course anew."
-    )
+    return KeyFileError(f"{path} is damaged ({error!r}). {AGAIN}")
 
 
 def _outline(exercise: dict[str, Any]) -> Outline:
