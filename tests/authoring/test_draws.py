@@ -28,6 +28,18 @@ def test_each_draw_has_other_floating_point_numbers_and_the_same_whole_ones() ->
         assert any(math.isclose(3 * x, one, rel_tol=1e-5) for one in reported["relu"])
 
 
+def test_how_many_numbers_there_are_stays() -> None:
+    cell = 'check("relu", {"a": lambda: 2.0 * torch.arange(6.0).reshape(2, 3)})'
+    reported: dict[str, list[float]] = {}
+
+    def check(exercise: str, observations: dict) -> None:  # type: ignore[type-arg]
+        reported[exercise] = next(iter(observations.values()))().tolist()
+
+    exec(drawn("relu", cell, range(2)), {"check": check, "torch": torch})
+    seen = reported["relu"]
+    assert len(seen) == 2 * (1 + 6) and seen[2] != seen[2 + 7], "two draws of six numbers, each times another factor"
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -40,7 +40,7 @@ def drawn(exercise: str, cell: str, draws: range) -> str:
 
 
 class _Numbers(ast.NodeTransformer):
-    """Other floating-point numbers in a check cell."""
+    """Other floating-point numbers in a check cell; how many of something there are stays."""
 
     def __init__(self, draw: int) -> None:
         self._picker = random.Random(draw)
@@ -50,6 +50,11 @@ class _Numbers(ast.NodeTransformer):
             by = self._picker.uniform(-SPREAD, SPREAD)
             node.value = round(node.value * (1 + by) if node.value else by, 6)
         return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "arange":
+            return node
+        return self.generic_visit(node)
 
 
 def digest(call: Callable[[], object]) -> list[float]:

@@ -142,6 +142,23 @@ class Evidence:
         everything = range(len(self._pieces))
         return all(self._does_fit(at, mistake) for at in everything) and not self._is_enough(everything)
 
+    def refuted(self) -> set[int]:
+        """The mistakes that are named for a part, and that a hidden check of the same part tells the answer from.
+
+        Only where numbers are compared: elsewhere two answers of one mistake need not agree.
+        """
+        hidden = [
+            piece
+            for check in self.key.checks
+            if check.hidden and check.rule["rule"] == "close" and check.name in self._observations
+            for piece in _pieces(check, self._observations[check.name], self.key.defines)
+        ]
+        return {
+            mistake
+            for part, mistake in self._named.items()
+            if mistake is not None and not all(piece.fits(mistake) for piece in hidden if piece.part == part)
+        }
+
     @cached_property
     def _named(self) -> Mapping[str, int | None]:
         """The mistake that each part shows."""
