@@ -54,6 +54,7 @@ class Audited:
 
     exercise: str
     edits: int = 0
+    every: int = 0  # edits that there are, of which these may be a sample
     equivalent: int = 0
     by_eye: int = 0
     caught: int = 0
@@ -95,10 +96,11 @@ def audit(
     for name, one in lesson.exercises.items():
         if not one.is_question:
             tried = _tried(lesson, one)
+            every = len(tried)
             if sample is not None and sample < len(tried):
                 tried = dict(random.Random(name).sample([*tried.items()], sample))
             seen = observe_answers(lesson, boxes, [(name, edit.code) for edit in tried])
-            found.append(_audited(lesson, key.exercises[name], tried, seen, boxes, judged))
+            found.append(replace(_audited(lesson, key.exercises[name], tried, seen, boxes, judged), every=every))
             advance(name)
     return found
 
@@ -114,7 +116,7 @@ def report(slug: str, found: Sequence[Audited]) -> str:
             for edit, sentence in one.coincidences
         ]
         lines += [f"  {one.exercise}: is never read, one number is all that shows: {text}" for text in one.thin]
-        if one.by_eye > BY_EYE * one.edits:
+        if one.by_eye > BY_EYE * one.every:
             lines.append(f"  {one.exercise}: {one.by_eye} edits are judged by eye; at most {BY_EYE:.0%} may be.")
     return "\n".join(lines)
 
