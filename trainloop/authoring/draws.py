@@ -52,7 +52,7 @@ class _Numbers(ast.NodeTransformer):
         return node
 
 
-def digest(call: Callable[[], object]) -> list[float]:
+def numeric_summary(call: Callable[[], object]) -> list[float]:
     """What a check would see, in a few numbers: its form, its numbers or their sums; an error in one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

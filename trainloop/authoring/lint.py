@@ -221,7 +221,7 @@ def _long_cells(lesson: Lesson) -> Iterator[tuple[int, str]]:
 
 
 def _title_box(lesson: Lesson) -> Iterator[tuple[int, str]]:
-    due = pace.box(lesson)
+    due = pace.time_sentence(lesson)
     for cell in lesson.prose:
         if match := TITLE_BOX.search(cell.source):
             line = cell.line + cell.source[: match.start()].count("\n")

@@ -52,7 +52,7 @@ LANGUAGE = {
 
 def source_notebook(lesson: Lesson, proofs: bool = False) -> NotebookNode:
     """The instructor's notebook; with `proofs`, also the cells that hold the prose to its numbers."""
-    cells, names = [], _Names()
+    cells, names = [], _CellIds()
     for cell in lesson.cells:
         if cell.kind == "markdown":
             cells.append(new_markdown_cell(cell.source, id=names.next(cell.source)))
@@ -111,7 +111,7 @@ def _notebook(cells: list[NotebookNode], about: Json) -> NotebookNode:
     return notebook
 
 
-class _Names:
+class _CellIds:
     """Readable, stable cell ids: the section's heading, and a number."""
 
     def __init__(self) -> None:

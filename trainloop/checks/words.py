@@ -22,7 +22,7 @@ TITLE_SEPARATOR = " · "  # titles
 UNCOUNTED = 1_000  # checks: all of them, in a notebook of before they were counted
 
 
-def number(points: float) -> str:
+def points_text(points: float) -> str:
     """Points without needless zeros."""
     return f"{points:.2f}".rstrip("0").rstrip(".")
 

@@ -33,11 +33,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from trainloop.checks.text import plain
 from trainloop.checks.verdict import IN_WORDS, CheckResult, ExerciseResult, VerdictStatus
-from trainloop.checks.words import number, percent
+from trainloop.checks.words import percent, points_text
 from trainloop.classroom.pages import People, page, people, write
 from trainloop.classroom.report import LOOK_AT, WIDTH
 from trainloop.course import Course, CourseError
-from trainloop.grading.feedback import in_words, lesson_title, look
+from trainloop.grading.feedback import lesson_title, look, sentence_markup
 from trainloop.grading.grade import SERIOUS, student_folders
 from trainloop.grading.gradebook import reason
 from trainloop.grading.record import read_verdict
@@ -185,7 +185,7 @@ def _is_older(graded: Path, submission: Path | None) -> bool:
 
 
 @dataclass(frozen=True)
-class Row:
+class TallyRow:
     """A line of a list: what it is about, how many of the class, who."""
 
     text: Markup | str
@@ -232,19 +232,19 @@ class Report:
     mean: float
     median: float
     right: int
-    statuses: tuple[Row, ...]
+    statuses: tuple[TallyRow, ...]
     exercises: tuple[ExerciseRow, ...]
-    mistakes: tuple[Row, ...]
-    checks: tuple[Row, ...]
+    mistakes: tuple[TallyRow, ...]
+    checks: tuple[TallyRow, ...]
     never_failed: int
-    unnamed: tuple[Row, ...]
-    alone: tuple[Row, ...]
+    unnamed: tuple[TallyRow, ...]
+    alone: tuple[TallyRow, ...]
     disagreements: tuple[DisagreementRow, ...]
     seconds: float | None
     middle: float | None  # seconds of a run in the middle
     slowest: tuple[tuple[str, float], ...]
-    not_graded: Row
-    handed_in_since: Row
+    not_graded: TallyRow
+    handed_in_since: TallyRow
     anonymous: bool
 
 
@@ -264,7 +264,7 @@ def report(course: Course, found: ClassResults, by_name: bool = False) -> Report
     mistakes, checks, titles = _mistakes(results), _failed(results), _titles(results)
     unnamed, alone = _unnamed(results)
     timed = sorted(((one.seconds, one.student) for one in results if one.seconds is not None), reverse=True)
-    row = _Rows(everyone, len(results), titles)
+    row = _TallyRows(everyone, len(results), titles)
     since = {one.student for one in results if one.handed_in_since}
     return Report(
         slug=found.slug,
@@ -277,11 +277,11 @@ def report(course: Course, found: ClassResults, by_name: bool = False) -> Report
         right=sum(one.points >= one.possible - 1e-9 for one in results),
         statuses=_statuses(results, row),
         exercises=_exercises(results),
-        mistakes=tuple(row.of(in_words(key[1]), who, key[0]) for key, who in _ranked(mistakes)),
+        mistakes=tuple(row.of(sentence_markup(key[1]), who, key[0]) for key, who in _ranked(mistakes)),
         checks=tuple(row.of(plain(key[1], MAX_QUOTE), who, key[0], named=False) for key, who in _ranked(checks) if who),
         never_failed=sum(not who for who in checks.values()),
         unnamed=tuple(
-            row.of(in_words(said), who, exercise, check, quote=plain(computed, MAX_QUOTE))
+            row.of(sentence_markup(said), who, exercise, check, quote=plain(computed, MAX_QUOTE))
             for (exercise, check, said, computed), who in _ranked(unnamed)
         ),
         alone=tuple(row.of(key[1], who, key[0]) for key, who in _ranked(alone)),
@@ -304,7 +304,7 @@ def report(course: Course, found: ClassResults, by_name: bool = False) -> Report
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _TallyRows:
     """Makes rows for a class."""
 
     people: People
@@ -320,11 +320,11 @@ class _Rows:
         sign: str = "",
         quote: str = "",
         named: bool = True,
-    ) -> Row:
+    ) -> TallyRow:
         """A row about these students; `named` is false where nobody need know who they are."""
         where = ": ".join(plain(part, MAX_QUOTE) for part in (self.titles.get(exercise, exercise), check) if part)
         listed = self.people.many(who) if named else ""
-        return Row(text, len(who), len(who) / self.students, where, listed, sign, quote)
+        return TallyRow(text, len(who), len(who) / self.students, where, listed, sign, quote)
 
 
 def _ranked(made: Made) -> list[tuple[tuple[str, ...], set[str]]]:
@@ -336,7 +336,7 @@ def _titles(results: Sequence[Result]) -> dict[str, str]:
     return {one.name: one.title for result in results for one in result.exercises}
 
 
-def _statuses(results: Sequence[Result], row: _Rows) -> tuple[Row, ...]:
+def _statuses(results: Sequence[Result], row: _TallyRows) -> tuple[TallyRow, ...]:
     """Each status in words, the good ones first, and who it is where a person should look."""
     order: tuple[VerdictStatus, ...] = ("ok", *reversed(SERIOUS))
     made: dict[tuple[VerdictStatus, str], set[str]] = defaultdict(set)
@@ -364,7 +364,11 @@ def _exercises(results: Sequence[Result]) -> tuple[ExerciseRow, ...]:
         wrong = len(found) - right - missing - partly
         title, possible = found[-1].title, max(one.possible for one in found)
         mean = statistics.fmean(one.points for one in found)
-        rows.append(ExerciseRow(plain(title, MAX_QUOTE), number(mean), number(possible), right, partly, wrong, missing))
+        rows.append(
+            ExerciseRow(
+                plain(title, MAX_QUOTE), points_text(mean), points_text(possible), right, partly, wrong, missing
+            )
+        )
     return tuple(rows)
 
 
@@ -504,13 +508,15 @@ def _bars(axes: Axes, one: Report) -> list[tuple[str, int]]:
     places = Counter(math.floor(points / step + 1e-9) for points in one.marks)
     last = math.ceil(one.possible / step - 1e-9)
     counts = [places[place] for place in range(last + 1)]
-    names = [number(min(place * step, one.possible)) for place in range(last + 1)]
+    names = [points_text(min(place * step, one.possible)) for place in range(last + 1)]
     colours = [BLUE] * last + [GREEN]
     bars = axes.bar(range(last + 1), counts, color=colours, width=0.82)
     axes.bar_label(bars, labels=[str(count) if count else "" for count in counts], padding=2)
     axes.set_xticks(range(last + 1), names)
     axes.set_title(
-        f"Points of {number(one.possible)}, rounded down; on average {percent(one.mean)}", loc="left", weight="bold"
+        f"Points of {points_text(one.possible)}, rounded down; on average {percent(one.mean)}",
+        loc="left",
+        weight="bold",
     )
     axes.set_yticks([])
     axes.margins(y=0.18)
@@ -524,7 +530,7 @@ def _step(possible: float) -> float:
     return next(step for step in (1, 2, 5, 10, 20, 50, 100, 1_000, 1_000_000) if possible / step < BARS)
 
 
-def _list(axes: Axes, title: str, rows: Sequence[Row], colour: str, most: int, width: int) -> None:
+def _list(axes: Axes, title: str, rows: Sequence[TallyRow], colour: str, most: int, width: int) -> None:
     """Draw the first `most` rows as sentences of at most `width` characters, a bar under each."""
     shown = rows[:most]
     places = range(most, most - len(shown), -1)
@@ -542,12 +548,12 @@ def _list(axes: Axes, title: str, rows: Sequence[Row], colour: str, most: int, w
     axes.axis("off")
 
 
-def _short(row: Row, width: int) -> str:
+def _short(row: TallyRow, width: int) -> str:
     """What a row is about, with its exercise, in one line of at most `width` characters."""
     return textwrap.shorten(f"{row.where.partition(':')[0]}: {_bare(row)}", width, placeholder=" ...")
 
 
-def _bare(row: Row) -> str:
+def _bare(row: TallyRow) -> str:
     """What a row is about, without marks."""
     return row.text.striptags() if isinstance(row.text, Markup) else row.text
 

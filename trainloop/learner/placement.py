@@ -64,12 +64,12 @@ def placement(answers: str = "") -> None:
         answers: a letter for each question in order, such as "B A ? C ...", "?" where one does not know.
     """
     try:
-        print("\n".join(_asked() if not answers else told(read_answers(answers))))
+        print("\n".join(_asked() if not answers else advice(read_letters(answers))))
     except PlacementError as error:
         print(paragraph(str(error)))
 
 
-def read_answers(text: str) -> list[str]:
+def read_letters(text: str) -> list[str]:
     """The letters in a text, one a question.
 
     Raises:
@@ -100,7 +100,7 @@ def asked(number: int, one: Question) -> Iterator[str]:
         yield f"   {letter}  {option}"
 
 
-def told(answers: Sequence[str]) -> Iterator[str]:
+def advice(answers: Sequence[str]) -> Iterator[str]:
     """What the answers come to: the lessons to do, each with what was said against the answer, in lines."""
     wrong = {one.lesson: (one, said) for one, said in zip(questions(), answers, strict=True) if said != one.right}
     yield f"{len(answers) - len(wrong)} of {len(answers)} right."

@@ -242,7 +242,7 @@ class Shell(InteractiveShell):
         self.showtraceback()
 
 
-def load() -> Shell:
+def start_shell() -> Shell:
     """Make everything ready that all jobs share."""
     torch.set_num_threads(1)  # with more, children of a process that ran a backward pass hang
     torch.set_num_threads = torch.set_num_interop_threads = _one_thread  # type: ignore[assignment]

@@ -37,7 +37,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Shown:
+class LessonOutputs:
     """What the cells of a lesson showed: by the place of the cell among the lesson's, its outputs in Jupyter's form.
 
     Still pictures are of the type `PICTURE`, with their description and size in the metadata.
@@ -63,7 +63,7 @@ def digest(lesson: Lesson) -> str:
     return told.hexdigest()[:20]
 
 
-def shown(lesson: Lesson, folder: Path) -> Shown:
+def lesson_outputs(lesson: Lesson, folder: Path) -> LessonOutputs:
     """What the lesson's cells show: as kept in `folder`, or run now and kept.
 
     Raises:
@@ -82,7 +82,7 @@ def shown(lesson: Lesson, folder: Path) -> Shown:
         half = kept.with_suffix(".half")  # what is interrupted leaves no half file under the name
         half.write_text(json.dumps({"digest": digest(lesson), "outputs": outputs}), encoding="utf-8")
         half.replace(kept)
-    return Shown({place: one for (place, _), one in zip(run_cells(lesson), outputs, strict=True)})
+    return LessonOutputs({place: one for (place, _), one in zip(run_cells(lesson), outputs, strict=True)})
 
 
 def _run(lesson: Lesson) -> list[list[dict[str, Any]]]:

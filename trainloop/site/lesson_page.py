@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from trainloop.authoring.lesson import Cell, Exercise, Lesson, Prediction
 from trainloop.authoring.notebooks import worked_answer
 from trainloop.learner.motion import stills
-from trainloop.site.demonstrations import PICTURE, Shown
+from trainloop.site.demonstrations import PICTURE, LessonOutputs
 from trainloop.site.frames import FRAMES, SHARPER
 from trainloop.site.mistakes import Mistake, mistakes
 from trainloop.site.signs import Sign, signs_of
@@ -36,7 +36,7 @@ _markdown = MarkdownIt("commonmark")
 
 
 @dataclass
-class Page:
+class LessonPage:
     """A page's text, and the pictures that it shows, by their names in the site."""
 
     lesson: Lesson
@@ -49,7 +49,9 @@ class Page:
         return sum(len(data) for name, data in self.pictures.items() if "/frame-" in name)
 
 
-def page(lesson: Lesson, shown: Shown, released: NotebookNode, signs: Sequence[Sign], solutions: bool) -> Page:
+def page(
+    lesson: Lesson, shown: LessonOutputs, released: NotebookNode, signs: Sequence[Sign], solutions: bool
+) -> LessonPage:
     """The page of a lesson.
 
     Args:
@@ -59,8 +61,8 @@ def page(lesson: Lesson, shown: Shown, released: NotebookNode, signs: Sequence[S
         signs: the table of notation.
         solutions: whether right answers may stand in it.
     """
-    found = Page(lesson)
-    writer = _Writer(found, shown, released, signs, solutions)
+    found = LessonPage(lesson)
+    writer = _PageWriter(found, shown, released, signs, solutions)
     for place, cell in enumerate(lesson.cells):
         writer.cell(place, cell)
     writer.end()
@@ -74,7 +76,7 @@ def title(lesson: Lesson) -> str:
     return next((head[1] for head in heads if head), lesson.slug)
 
 
-def box(lesson: Lesson) -> tuple[str, str]:
+def title_box(lesson: Lesson) -> tuple[str, str]:
     """How long the lesson takes, and what one needs for it, as its title box says."""
     found = next((match for cell in lesson.prose if (match := TIME_BOX.search(cell.source))), None)
     return (found["minutes"], found["need"] or "") if found else ("", "")
@@ -85,11 +87,11 @@ def label(lesson: Lesson, exercise: str) -> str:
     return f"exercise-{lesson.slug.replace('.', '-')}-{exercise.replace('_', '-')}"
 
 
-class _Writer:
+class _PageWriter:
     """The parts of a page, one after another."""
 
     def __init__(
-        self, found: Page, shown: Shown, released: NotebookNode, signs: Sequence[Sign], solutions: bool
+        self, found: LessonPage, shown: LessonOutputs, released: NotebookNode, signs: Sequence[Sign], solutions: bool
     ) -> None:
         self.page, self.lesson, self.shown, self.solutions = found, found.lesson, shown, solutions
         self.signs = signs
