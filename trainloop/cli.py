@@ -529,9 +529,9 @@ def report(lesson: LessonArgument, names: ByName = False, output: Output = None)
         students = graded_students(course, slug)
         with _progress("Reading the verdicts", len(students)) as advance:
             found = class_results(course, slug, students, lambda: advance(""))
-        one = report_on(course, found, names)
-        page, picture = write_report(one, output or course.root / FOLDER)
-        for line in summary(one, console.width):
+        made = report_on(course, found, names)
+        page, picture = write_report(made, output or course.root / FOLDER)
+        for line in summary(made, console.width):
             console.print(line, markup=False, highlight=False)
         for line in (f"The page: {page}", f"The picture: {picture}"):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -559,9 +559,9 @@ def similar(lesson: LessonArgument, names: ByName = False, output: Output = None
         check_enough(found, material.slug)
         with console.status("Comparing"):
             compared = compare(found)
-        page, said = write_page(course, material, compared, output or course.root / FOLDER, names, failed)
-        lines = [f"{material.slug}: {compared.students} submissions compared, {len(said)} pairs to look at."]
-        for line in [*lines, *(f"  {pair}" for pair in said[:5]), "Alike is not copied.", f"The page: {page}"]:
+        page, summaries = write_page(course, material, compared, output or course.root / FOLDER, names, failed)
+        lines = [f"{material.slug}: {compared.students} submissions compared, {len(summaries)} pairs to look at."]
+        for line in [*lines, *(f"  {pair}" for pair in summaries[:5]), "Alike is not copied.", f"The page: {page}"]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         _name_failed("could not be compared", failed)
 

@@ -83,11 +83,11 @@ class Course:
             CourseError: neither names a lesson of this course.
         """
         try:
-            said = json.loads(notebook.read_bytes())["metadata"]["trainloop"]["lesson"]
+            slug = json.loads(notebook.read_bytes())["metadata"]["trainloop"]["lesson"]
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
-            said = None
-        if said in self.slugs():
-            return str(said)
+            slug = None
+        if slug in self.slugs():
+            return str(slug)
         number = re.match(r"\d+\.\d+", notebook.name)
         if number is None:
             raise CourseError(

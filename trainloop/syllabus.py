@@ -115,6 +115,6 @@ def hours_in_words(hours: float) -> str:
 
 
 def hours(words: str) -> float:
-    """The hours that a title box says in words; 0 where it says none. The other way round than `in_words`."""
+    """The hours that a title box says in words; 0 where it says none. The other way round than `hours_in_words`."""
     number = re.match(r"(\d+(?:\.\d+)?) hours?$", words)
     return float(number[1]) if number else 0.5 if words == hours_in_words(0.5) else 0.0

@@ -296,20 +296,20 @@ def _silent(function: ast.FunctionDef, bound: set[str]) -> Iterator[tuple[str, s
 
 def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
     """Those that agree with the reference whatever numbers stand in the checks."""
-    left, given = list(unnoticed), given_arrays(lesson)
+    undecided, given = list(unnoticed), given_arrays(lesson)
     at_once = max(1, MAX_CHECKS // max(1, len(exercise.checks)))
     for start in (0, *range(FEW, DRAWS, at_once)):  # first a few: what is no equivalent differs soon
-        if not left:
+        if not undecided:
             break
         draws = range(start, min(DRAWS, start + at_once) if start else min(DRAWS, FEW))
         text = drawn(exercise.name, without_markers(exercise.check.source), draws)
-        answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in left))]
+        answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in undecided))]
         seen = observe_answers(_with_checks(lesson, exercise, text), boxes, answers, given)
         right = seen[exercise.name, exercise.cell.source]
         if TITLE not in right or right[TITLE]["saw"] != "value":
             raise AuditError(f"{lesson.path}: the checks of {exercise.name} with drawn numbers stop: {right}")
-        left = [edit for edit in left if _is_same(seen[exercise.name, edit.code], right)]
-    return set(left)
+        undecided = [edit for edit in undecided if _is_same(seen[exercise.name, edit.code], right)]
+    return set(undecided)
 
 
 def _is_same(mine: Mapping[str, Observation], right: Mapping[str, Observation]) -> bool:

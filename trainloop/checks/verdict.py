@@ -142,13 +142,13 @@ def _by_title(key: ExerciseKey, each: Sequence[CheckResult]) -> tuple[CheckResul
     rules_of = {check.title for check in key.checks if check.caps}
     for check, result in zip(key.checks, each, strict=True):
         found.setdefault(check.title, []).append(result)
-    told = []
+    results = []
     for title, twins in found.items():
         worst = next((one for one in twins if one.status != "ok"), twins[0])
         possible = 0.0 if title in rules_of else sum(one.possible for one in twins)
         points = possible if worst.status == "ok" else 0.0
-        told.append(replace(worst, points=points, possible=possible, rule=title in rules_of))
-    return tuple(told)
+        results.append(replace(worst, points=points, possible=possible, rule=title in rules_of))
+    return tuple(results)
 
 
 def _beside_values(key: ExerciseKey, checks: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:

@@ -440,16 +440,16 @@ def _kind(said: str) -> str:
 # ------------------------------------------------------------------------------------------------ the page, the picture
 
 
-def write_report(one: Report, folder: Path) -> tuple[Path, Path]:
+def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     """Write the page and the picture into a folder.
 
     Raises:
         CourseError: they cannot be written.
     """
-    marks, alt = draw_marks(one)
+    marks, alt = draw_marks(report)
     picture = f"data:image/png;base64,{base64.b64encode(_png(marks, DPI)).decode('ascii')}"
-    source = page("report.html.j2", report=one, most=MAX_LIST_ROWS, picture=picture, alt=alt)
-    return write(folder / f"{one.slug}.html", source), write(folder / f"{one.slug}.png", _png(draw(one)))
+    source = page("report.html.j2", report=report, most=MAX_LIST_ROWS, picture=picture, alt=alt)
+    return write(folder / f"{report.slug}.html", source), write(folder / f"{report.slug}.png", _png(draw(report)))
 
 
 def _png(figure: Figure, dpi: float | None = None) -> bytes:
@@ -459,62 +459,62 @@ def _png(figure: Figure, dpi: float | None = None) -> bytes:
         return as_png(figure, dpi)
 
 
-def summary(one: Report, width: int = WIDTH) -> list[str]:
+def summary(report: Report, width: int = WIDTH) -> list[str]:
     """The report in a few lines, for a terminal of a width."""
-    marks = f"{percent(one.mean)} of the points on average, {one.right} with all of them"
-    lines = [f"{one.slug}: {_students(one.students)}, {marks}."]
-    if one.mistakes:
+    marks = f"{percent(report.mean)} of the points on average, {report.right} with all of them"
+    lines = [f"{report.slug}: {_students(report.students)}, {marks}."]
+    if report.mistakes:
         lines.append("Most common mistakes:")
         lines += [
             f"  {row.count:3}  {textwrap.shorten(_bare(row), width - 8, placeholder=' ...')}"
-            for row in one.mistakes[:3]
+            for row in report.mistakes[:3]
         ]
-    if one.not_graded.count:
-        lines.append(f"Not graded yet, and not in the report: {one.not_graded.who}.")
-    if one.disagreements:
-        lines.append(f"Disagreements with a verdict, to be read on the page: {len(one.disagreements)}.")
-    if one.handed_in_since.count:
-        lines.append(f"Handed in again after they were graded: {one.handed_in_since.who}.")
+    if report.not_graded.count:
+        lines.append(f"Not graded yet, and not in the report: {report.not_graded.who}.")
+    if report.disagreements:
+        lines.append(f"Disagreements with a verdict, to be read on the page: {len(report.disagreements)}.")
+    if report.handed_in_since.count:
+        lines.append(f"Handed in again after they were graded: {report.handed_in_since.who}.")
     return lines
 
 
-def draw(one: Report) -> Figure:
+def draw(report: Report) -> Figure:
     """The picture: how the marks lie, the checks that fail most, the mistakes to explain. No student is named."""
     figure = plt.figure(figsize=SIZE, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
-    title = f"{textwrap.shorten(one.title, 80)} ({_students(one.students)})"
+    title = f"{textwrap.shorten(report.title, 80)} ({_students(report.students)})"
     figure.suptitle(title, x=0.012, ha="left", size=15, weight="bold", parse_math=False)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(5, 8))[0]
     marks, checks = left.subplots(2, height_ratios=(2.3, DRAWN_CHECKS))
-    _bars(marks, one)
-    _list(checks, "Checks that fail most", one.checks, BLUE, DRAWN_CHECKS, 64)
-    _list(right.subplots(), "Most common mistakes", one.mistakes, ORANGE, DRAWN, 108)
+    _bars(marks, report)
+    _list(checks, "Checks that fail most", report.checks, BLUE, DRAWN_CHECKS, 64)
+    _list(right.subplots(), "Most common mistakes", report.mistakes, ORANGE, DRAWN, 108)
     return figure
 
 
-def draw_marks(one: Report) -> tuple[Figure, str]:
+def draw_marks(report: Report) -> tuple[Figure, str]:
     """The distribution of the marks, and its description in words."""
     figure, axes = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
-    counted = _bars(axes, one)
-    told = ", ".join(f"{name}: {count}" for name, count in counted)
+    counted = _bars(axes, report)
+    bars = ", ".join(f"{name}: {count}" for name, count in counted)
     return figure, (
-        f"A bar chart of how many of {_students(one.students)} have how many points. By points, rounded down: {told}. "
-        f"On average {percent(one.mean)} of the points."
+        f"A bar chart of how many of {_students(report.students)} have how many points. By points, rounded down: {bars}. "
+        f"On average {percent(report.mean)} of the points."
     )
 
 
-def _bars(axes: Axes, one: Report) -> list[tuple[str, int]]:
+def _bars(axes: Axes, report: Report) -> list[tuple[str, int]]:
     """Draw how many students have how many points, full marks in a bar of their own; gives the bars."""
-    step = _step(one.possible)
-    places = Counter(math.floor(points / step + 1e-9) for points in one.marks)
-    last = math.ceil(one.possible / step - 1e-9)
+    step = _step(report.possible)
+    places = Counter(math.floor(points / step + 1e-9) for points in report.marks)
+    last = math.ceil(report.possible / step - 1e-9)
     counts = [places[place] for place in range(last + 1)]
-    names = [points_text(min(place * step, one.possible)) for place in range(last + 1)]
+    names = [points_text(min(place * step, report.possible)) for place in range(last + 1)]
     colours = [BLUE] * last + [GREEN]
     bars = axes.bar(range(last + 1), counts, color=colours, width=0.82)
     axes.bar_label(bars, labels=[str(count) if count else "" for count in counts], padding=2)
     axes.set_xticks(range(last + 1), names)
     axes.set_title(
-        f"Points of {points_text(one.possible)}, rounded down; on average {percent(one.mean)}",
+        f"Points of {points_text(report.possible)}, rounded down; on average {percent(report.mean)}",
         loc="left",
         weight="bold",
     )

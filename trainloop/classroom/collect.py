@@ -17,8 +17,8 @@ Nothing tells when a file was handed in: the times in an archive are those of th
 written, and nbgrader counts nobody as late; whom Canvas calls late is said.
 
 A file, its name, and a zip archive that was handed in are a stranger's. Nothing is unpacked but notebooks, up to
-`DeliveryLimits`, and the file that `disagree` writes beside them. No path of an archive is used as a path. No link is followed or
-made.
+`DeliveryLimits`, and the file that `disagree` writes beside them. No path of an archive is used as a path. No link is
+followed or made.
 
 Names of people, where the archive has them, are kept for the gradebook: see `people`.
 """
@@ -294,8 +294,8 @@ def delivered(
         size = sum(entry.size for one in handed for entry in one.notebooks.values())
         if size > limits.total_bytes:
             raise CollectError(
-                f"The notebooks would take {size / 2**30:.1f} GB, and no more than {limits.total_bytes / 2**30:.1f} are "
-                "unpacked at a time. Are these the right files? If so, collect them in parts."
+                f"The notebooks would take {size / 2**30:.1f} GB, and no more than {limits.total_bytes / 2**30:.1f} "
+                "are unpacked at a time. Are these the right files? If so, collect them in parts."
             )
         try:
             yield Delivery(handed, notes)
@@ -483,11 +483,11 @@ def _newest(
 
     copies: dict[str, list[tuple[tuple[int, ...], Entry]]] = defaultdict(list)
     others = []
-    said: list[_Owned] = []
+    disagreements: list[_Owned] = []
     newest = by_source[max(by_source, key=age)]
     for index, one in enumerate(newest):
         if _is_of_disagree(one.sign):
-            said += [one] if not one.entry.trouble else []
+            disagreements += [one] if not one.entry.trouble else []
         elif one.entry.trouble or not NOTEBOOK.search(one.sign.file):
             others.append(_file_name(one.sign.file))
         else:
@@ -504,10 +504,10 @@ def _newest(
     if len(copies) > len(notebooks):
         notes.append(f"{student}: {len(copies)} notebooks were handed in; the first {len(notebooks)} were taken.")
     if not notebooks:
-        others += [DISAGREEMENTS] if said else []
+        others += [DISAGREEMENTS] if disagreements else []
         notes.append(f"{student} handed in no notebook, but: {listed(others)}.")
     # Whoever hands in a folder with all lessons has one of each: the one in this lesson's folder.
-    last = max(said, key=lambda one: (slug in one.entry.parts[:-1], one.sign.attachment), default=None)
+    last = max(disagreements, key=lambda one: (slug in one.entry.parts[:-1], one.sign.attachment), default=None)
     person, words = files[0].sign.person, last.entry if last else None
     return DeliveredSubmission(student, notebooks, tuple(others), person.full_name, words, newest[0].sign.folder)
 

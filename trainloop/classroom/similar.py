@@ -431,13 +431,13 @@ def write_page(
     shown = {student for pair in compared.pairs for student in pair.students}
     everyone = people(course, sorted({*shown, *failed}), by_name)
     titles = {name: one.title for name, one in material.key.exercises.items()}
-    views, said = [], []
+    views, summaries = [], []
     for place, pair in enumerate(compared.pairs):
         try:
             views.append(_view(pair, everyone, titles, compared.students, place < OPEN))
-            said.append(f"{' and '.join(views[-1].students)}: {views[-1].words}")
+            summaries.append(f"{' and '.join(views[-1].students)}: {views[-1].words}")
         except Exception as error:  # of any kind: it costs this pair's place, and no other
-            said.append(f"{everyone.many(pair.students)}: cannot be shown ({reason(error)})")
+            summaries.append(f"{everyone.many(pair.students)}: cannot be shown ({reason(error)})")
     source = page(
         "similar.html.j2",
         title=lesson_title(material.released, material.slug),
@@ -448,7 +448,7 @@ def write_page(
         anonymous=not by_name,
         failed=everyone.many(failed) if failed else "",
     )
-    return write(folder / f"{material.slug}-similar.html", source), said
+    return write(folder / f"{material.slug}-similar.html", source), summaries
 
 
 def _view(pair: Pair, everyone: People, titles: Mapping[str, str], students: int, is_open: bool) -> PairView:

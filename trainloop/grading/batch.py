@@ -157,18 +157,19 @@ class _Batch:
         outcome = self._engine.next(wait) if self._underway else None
         if outcome is None:
             return False
-        one = self._underway[outcome.name]
+        pending = self._underway[outcome.name]
         if outcome.graded is not None:
             self._failed_in_a_row = 0
             self._finish(
-                outcome.name, GradedSummary(outcome.name, outcome.graded, before=False, failures=tuple(one.failures))
+                outcome.name,
+                GradedSummary(outcome.name, outcome.graded, before=False, failures=tuple(pending.failures)),
             )
             return True
-        one.failures.append(outcome.failure)
-        if len(one.failures) >= TRIES:
+        pending.failures.append(outcome.failure)
+        if len(pending.failures) >= TRIES:
             self._give_up(outcome)
         elif not outcome.trying:
-            self._engine.submit(outcome.name, one.intake)
+            self._engine.submit(outcome.name, pending.intake)
         return True
 
     def _give_up(self, outcome: Outcome) -> None:

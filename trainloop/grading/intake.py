@@ -133,17 +133,17 @@ def pick(
     notes: list[str] = []
     files = notebooks_in(folder, limits, notes)
     files.sort(key=lambda file: (file.path.name != wanted, -file.modified, file.name))
-    best, best_fit, told = Picked("", None, ()), -1, set[str]()  # told: what a note of its own is about
-    left = limits.folder_bytes
+    best, best_fit, explained = Picked("", None, ()), -1, set[str]()  # explained: in a note of its own
+    remaining = limits.folder_bytes
     for file in files[: limits.files]:
-        data = read_bytes(file, replace(limits, file_bytes=min(left, limits.file_bytes)), notes)
+        data = read_bytes(file, replace(limits, file_bytes=min(remaining, limits.file_bytes)), notes)
         if data is None:
-            told.add(file.name)
+            explained.add(file.name)
             continue
-        left -= len(data)
+        remaining -= len(data)
         if _is_worked(data, limits):
             notes.append(f"{printable_name(file.name)} is the worked solution that was handed out; it does not count.")
-            told.add(file.name)
+            explained.add(file.name)
             continue
         fit = _fit_of(data, parts, limits)
         if fit > best_fit:
@@ -156,7 +156,7 @@ def pick(
         there = any(file.name == wanted for file in files)
         why = "cannot be read or is another lesson" if there else "is not there"
         notes.append(f"{printable_name(best.name)} was taken as the notebook of this lesson, because {wanted} {why}.")
-    if extra := [printable_name(file.name) for file in files if file.name not in (best.name, *told)]:
+    if extra := [printable_name(file.name) for file in files if file.name not in (best.name, *explained)]:
         more = f" and {len(extra) - 5} more" if len(extra) > 5 else ""
         notes.append(f"Other notebooks in the folder were ignored: {', '.join(extra[:5])}{more}.")
     return Picked(best.name, best.data, tuple(notes))
@@ -498,26 +498,26 @@ def _assemble(
     tampered, missing, gone = set(), set(), []
     for name, part in parts.items():
         if part.role == "exercise":
-            chosen, said = _answer(name, part, cells, copies[name])
+            chosen, remarks = _answer(name, part, cells, copies[name])
             if chosen is None:
                 missing.add(name)
         elif part.role == "written":
-            chosen, said = _last_written(part, cells, copies[name]), []
+            chosen, remarks = _last_written(part, cells, copies[name]), []
             if chosen is None:
                 missing.add(name)
-                said = [f"The cell of the written answer {name} was not found; the empty one has been put back."]
+                remarks = [f"The cell of the written answer {name} was not found; the empty one has been put back."]
         elif part.role == "check":
             chosen = next(iter(copies[name]), None)
-            said = _tampering(name, part, [cells[i] for i in copies[name]], stripped)
-            if said:
+            remarks = _tampering(name, part, [cells[i] for i in copies[name]], stripped)
+            if remarks:
                 tampered.add(name)
         else:
-            chosen, said = _last_written(part, cells, copies[name]), []
+            chosen, remarks = _last_written(part, cells, copies[name]), []
             if chosen is None and part.role == "demo":
                 gone.append(name)
         if chosen is not None:
             place[chosen] = name
-        notes += said
+        notes += remarks
     if gone:
         notes.append(f"These cells of the lesson were missing; they have been put back: {', '.join(gone)}.")
     theirs = {name: cells[i].text for i, name in place.items() if _is_theirs(parts[name], cells[i])}
@@ -561,16 +561,16 @@ def _tampering(name: str, part: _Part, copies: Sequence[_SubmittedCell], strippe
     not there because no cell of the notebook has any: some editors leave it like that."""
     if not copies:
         return [f"The check cell {name} was missing; it has been put back."]
-    said = []
+    remarks = []
     if len(copies) > 1:
-        said.append(f"The check cell {name} was there {len(copies)} times; it is used once, as it was released.")
+        remarks.append(f"The check cell {name} was there {len(copies)} times; it is used once, as it was released.")
     if any(cell.plain != part.plain or cell.kind != part.kind for cell in copies):
-        said.append(f"The check cell {name} had been changed; the released one is used.")
+        remarks.append(f"The check cell {name} had been changed; the released one is used.")
     if not stripped and any(
         (cell.settings.get(key) or False) != (part.settings.get(key) or False) for cell in copies for key in SETTINGS
     ):
-        said.append(f"The grading settings of the check cell {name} had been changed; the released ones are used.")
-    return said
+        remarks.append(f"The grading settings of the check cell {name} had been changed; the released ones are used.")
+    return remarks
 
 
 def _is_theirs(part: _Part, cell: _SubmittedCell) -> bool:

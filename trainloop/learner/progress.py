@@ -57,17 +57,17 @@ def of_lesson(folder: Path, mine: Path) -> Progress:
     exercises = outline(folder / VISIBLE_NAME)
     checks = {name: one.checks for name, one in exercises.items()}
     state: State = "not opened"
-    told: dict[str, Told] = {}
+    tallies: dict[str, Told] = {}
     if mine.is_file():
         try:
             cells = _cells(mine)
-            told = {name: one for cell in cells for name, one in read_back(_shown(cell)).items()}
-            state = "started" if told or _answers(cells) != _answers(released) else "not started"
+            tallies = {name: one for cell in cells for name, one in read_back(_shown(cell)).items()}
+            state = "started" if tallies or _answers(cells) != _answers(released) else "not started"
         except Exception:  # whatever is wrong with a learner's file, the other lessons are still shown
-            state, told = "cannot be read", {}
-    told = {name: one for name, one in told.items() if name in checks}
-    passed = sum(min(one.passed, checks[name]) for name, one in told.items())
-    if checks.keys() == {name for name, one in told.items() if one.is_done}:
+            state, tallies = "cannot be read", {}
+    tallies = {name: one for name, one in tallies.items() if name in checks}
+    passed = sum(min(one.passed, checks[name]) for name, one in tallies.items())
+    if checks.keys() == {name for name, one in tallies.items() if one.is_done}:
         state = "done"
     titles = tuple(re.sub(r"^Exercise \d+: ", "", one.title) for one in exercises.values())
     return Progress(folder.name, title, time, state, passed, sum(checks.values()), titles)

@@ -175,15 +175,17 @@ def fresh(updates: Sequence[Update]) -> list[str]:
 def page(lessons: Sequence[LessonRow]) -> str:
     """The start page, as Markdown without HTML, ending in the line that says whose it is."""
     parts = [f"# {TITLE}", _next(lessons), _sum(lessons), *_beside(lessons)]
-    left = {row.number: row for row in lessons}
+    remaining = {row.number: row for row in lessons}
     for module in MODULES:
         parts += [f"## Module {module.number}: {module.title}", module.goal]
-        parts.append(_table(_line(left.pop(name, None), f"{name} {title}") for name, title in module.lessons.items()))
-    beyond = [left.pop(name) for name in OPTIONAL.lessons if name in left]
+        parts.append(
+            _table(_line(remaining.pop(name, None), f"{name} {title}") for name, title in module.lessons.items())
+        )
+    beyond = [remaining.pop(name) for name in OPTIONAL.lessons if name in remaining]
     if beyond:
         parts += [f"## {OPTIONAL.title}", OPTIONAL.goal, _table(_line(row, "") for row in beyond)]
-    if left:
-        parts += ["## Further lessons", _table(_line(row, "") for row in left.values())]
+    if remaining:
+        parts += ["## Further lessons", _table(_line(row, "") for row in remaining.values())]
     return _signed("\n\n".join([*parts, HELP]))
 
 

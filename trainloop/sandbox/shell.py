@@ -265,7 +265,7 @@ def start_shell() -> Shell:
 
 
 def _one_thread(number: int) -> None:
-    """What torch says here to who asks for more threads, in the machine's interest and theirs: see `load`."""
+    """What torch says here to who asks for more threads, in the machine's interest and theirs: see `start_shell`."""
     if type(number) is not int or number < 1:
         raise RuntimeError("set_num_threads expects a positive integer")
 

@@ -133,11 +133,11 @@ class Runner:
             random.setstate(generator)
             self._run_copy(place, steps, waits, made, word)
         os.close(made)
-        said = b""
-        while word not in said and (more := os.read(until, 4_096)):
-            said = said[-len(word) :] + more
+        received = b""
+        while word not in received and (more := os.read(until, 4_096)):
+            received = received[-len(word) :] + more
         os.close(until)
-        if word not in said:
+        if word not in received:
             _, status = os.waitpid(copy, 0)
             self._reporter.send({"lost": place, "code": os.waitstatus_to_exitcode(status)})
 

@@ -53,14 +53,14 @@ def run_cells(lesson: Lesson) -> Iterator[tuple[int, Cell]]:
 
 def digest(lesson: Lesson) -> str:
     """What the outputs depend on, in short."""
-    told = hashlib.sha256(RECORD.encode())
+    sha = hashlib.sha256(RECORD.encode())
     for name in DRAWS:
-        told.update((PACKAGE / name).read_bytes())
+        sha.update((PACKAGE / name).read_bytes())
     for name in ("torch", "matplotlib", "numpy", "scikit-learn"):
-        told.update(f"{name} {version(name)}\n".encode())
+        sha.update(f"{name} {version(name)}\n".encode())
     for _, cell in run_cells(lesson):
-        told.update(b"\0" + cell.source.encode())
-    return told.hexdigest()[:20]
+        sha.update(b"\0" + cell.source.encode())
+    return sha.hexdigest()[:20]
 
 
 def lesson_outputs(lesson: Lesson, folder: Path) -> LessonOutputs:

@@ -155,37 +155,37 @@ class _PageWriter:
         return f"{take}\n\n{_fold('The signs in the formulas of this lesson', [chr(10).join(table)], 'signs')}"
 
     def _outputs(self, place: int) -> Iterator[str]:
-        said = ""
+        printed = ""
         for output in self.shown.outputs.get(place, []):
             data: Mapping[str, Any] = output.get("data", {})
             if output["output_type"] == "stream":
-                said += output["text"] if output["name"] == "stdout" else ""
+                printed += output["text"] if output["name"] == "stdout" else ""
             elif FRAMES in data:
                 yield self._moving(data[FRAMES])
             elif PICTURE in data:
                 yield self._picture(data[PICTURE], output["metadata"][PICTURE])
             elif "text/plain" in data:
-                said += data["text/plain"] + "\n"
-        if said.strip():
-            yield f'<div class="output">\n\n{_code(said.rstrip(), "text")}\n\n</div>'
+                printed += data["text/plain"] + "\n"
+        if printed.strip():
+            yield f'<div class="output">\n\n{_code(printed.rstrip(), "text")}\n\n</div>'
 
     def _picture(self, data: str, about: Mapping[str, Any]) -> str:
         source = self._keep("figure", base64.b64decode(data))
         width, height = (round(side / SHARPER) for side in about["size"])
         return f'<figure class="shown">{_image(source, about["alt"], width, height)}</figure>'
 
-    def _moving(self, told: Mapping[str, Any]) -> str:
-        sources = [self._keep("frame", base64.b64decode(frame)) for frame in told["frames"]]
-        width, height = told["size"]
+    def _moving(self, figure: Mapping[str, Any]) -> str:
+        sources = [self._keep("frame", base64.b64decode(frame)) for frame in figure["frames"]]
+        width, height = figure["size"]
         place = 0
-        for slider in told["sliders"]:
+        for slider in figure["sliders"]:
             place = place * len(slider["values"]) + slider["start"]
         count = len(sources)
-        shown = stills(count) if told["plays"] else [place]  # where no JavaScript runs
-        images = [_image(sources[k], told["alts"][k] if k == shown[-1] else "", width, height) for k in shown]
-        about = {**{name: told[name] for name in ("sliders", "plays")}, "frames": sources, "alts": told["alts"]}
-        if len(set(told["alts"])) == 1:
-            about["alts"] = told["alts"][:1]
+        shown = stills(count) if figure["plays"] else [place]  # where no JavaScript runs
+        images = [_image(sources[k], figure["alts"][k] if k == shown[-1] else "", width, height) for k in shown]
+        about = {**{name: figure[name] for name in ("sliders", "plays")}, "frames": sources, "alts": figure["alts"]}
+        if len(set(figure["alts"])) == 1:
+            about["alts"] = figure["alts"][:1]
         data = json.dumps({**about, "size": [width, height]}, ensure_ascii=False).replace("</", "<\\/")
         return (
             f'<figure class="moving"><div class="stills stills-{min(2, len(images))}">{"".join(images)}</div>'
