@@ -436,7 +436,8 @@ def _grade_class(
     from trainloop.grading.batch import alone, grade_class
     from trainloop.grading.engine import Setup
     from trainloop.grading.engines import choose_engine
-    from trainloop.grading.grade import LessonBundle, results, submissions
+    from trainloop.grading.folders import submissions
+    from trainloop.grading.grade import LessonBundle, results
     from trainloop.grading.record import changes, check_gradebook, record_class
     from trainloop.grading.settings import Grading
 
@@ -522,13 +523,15 @@ def report(lesson: LessonArgument, names: ByName = False, output: Output = None)
         course = Course.find()
         slug = course.slug(lesson)
         expect_folder(output, "--output")
-        from trainloop.classroom.class_report import class_results, graded_students, summary, write_report
+        from trainloop.grading.folders import graded_notebooks
+
+        graded = graded_notebooks(course, slug)  # before what takes seconds to load
+        from trainloop.classroom.class_report import class_results, summary, write_report
         from trainloop.classroom.class_report import report as report_on
         from trainloop.classroom.pages import FOLDER
 
-        students = graded_students(course, slug)
-        with _progress("Reading the verdicts", len(students)) as advance:
-            found = class_results(course, slug, students, lambda: advance(""))
+        with _progress("Reading the verdicts", len(graded)) as advance:
+            found = class_results(course, slug, graded, lambda: advance(""))
         made = report_on(course, found, names)
         page, picture = write_report(made, output or course.root / FOLDER)
         for line in summary(made, console.width):
@@ -547,12 +550,14 @@ def similar(lesson: LessonArgument, names: ByName = False, output: Output = None
         course = Course.find()
         slug = course.slug(lesson)
         expect_folder(output, "--output")
+        from trainloop.grading.folders import submissions
+
+        folders = submissions(course, slug)  # before what takes seconds to load
         from trainloop.classroom.pages import FOLDER
         from trainloop.classroom.similar import answers, check_enough, compare, write_page
-        from trainloop.grading.grade import LessonBundle, submissions
+        from trainloop.grading.grade import LessonBundle
 
         material = LessonBundle.of(course, slug)
-        folders = submissions(course, material.slug)
         failed: dict[str, str] = {}
         with _progress("Reading the answers", len(folders)) as advance:
             found = answers(material, folders, lambda: advance(""), failed)
@@ -725,11 +730,13 @@ def feedback(
         slug = course.slug(lesson)
         expect_file(archive, "--zip")
         folders = moodle.folders(course.root, slug) if archive else {}
+        from trainloop.grading.folders import graded_folders
+
+        graded = graded_folders(course, slug)  # before what takes seconds to load
         from trainloop.checks.text import one_line
-        from trainloop.classroom.feedback_pages import graded
         from trainloop.classroom.roster import listed
 
-        pages, failed = _feedback(course, slug, graded(course, slug))
+        pages, failed = _feedback(course, slug, list(graded))
         if archive is not None:
             left = moodle.pack(pages, folders, archive)
             told = [f"Packed for Moodle: {archive}, {len(pages) - len(left)} students."]

@@ -28,7 +28,8 @@ from trainloop.classroom.similar import (
     write_page,
 )
 from trainloop.course import Course
-from trainloop.grading.grade import LessonBundle, submissions
+from trainloop.grading.folders import submissions
+from trainloop.grading.grade import LessonBundle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

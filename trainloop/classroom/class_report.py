@@ -38,7 +38,8 @@ from trainloop.classroom.pages import People, page, people, write
 from trainloop.classroom.report import LOOK_AT, WIDTH
 from trainloop.course import Course, CourseError
 from trainloop.grading.feedback import lesson_title, look, sentence_markup
-from trainloop.grading.grade import SERIOUS, student_folders
+from trainloop.grading.folders import student_folders
+from trainloop.grading.grade import SERIOUS
 from trainloop.grading.gradebook import reason
 from trainloop.grading.record import read_verdict
 from trainloop.learner import disagreements
@@ -93,23 +94,6 @@ class ClassResults:
     disagreements: tuple[tuple[str, Disagreement], ...] = ()  # with who it is that disagrees
 
 
-def graded_students(course: Course, slug: str) -> dict[str, Path]:
-    """The autograded notebooks of a lesson, by student.
-
-    Raises:
-        CourseError: nothing is graded yet.
-    """
-    top, folders = student_folders(course, "autograded", slug)
-    found = {student: folder / f"{slug}.ipynb" for student, folder in folders.items()}
-    found = {student: path for student, path in found.items() if path.is_file()}
-    if not found:
-        raise CourseError(
-            f"Nothing of {slug} is graded yet: there is no {top}/<student>/{slug}/. "
-            f"Run: trainloop grade {slug.partition('-')[0]}"
-        )
-    return found
-
-
 def class_results(
     course: Course, slug: str, graded: Mapping[str, Path], done: Callable[[], None] = lambda: None
 ) -> ClassResults:
@@ -118,7 +102,7 @@ def class_results(
     Args:
         course: the course.
         slug: the lesson.
-        graded: as `graded_students` gives them.
+        graded: as `graded_notebooks` gives them.
         done: called after each student.
 
     Raises:
@@ -497,8 +481,8 @@ def draw_marks(report: Report) -> tuple[Figure, str]:
     counted = _bars(axes, report)
     bars = ", ".join(f"{name}: {count}" for name, count in counted)
     return figure, (
-        f"A bar chart of how many of {_students(report.students)} have how many points. By points, rounded down: {bars}. "
-        f"On average {percent(report.mean)} of the points."
+        f"A bar chart of how many of {_students(report.students)} have how many points. "
+        f"By points, rounded down: {bars}. On average {percent(report.mean)} of the points."
     )
 
 

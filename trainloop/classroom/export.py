@@ -45,7 +45,7 @@ from trainloop.checks.words import points_text
 from trainloop.classroom.roster import Clues, Student, canvas_name, identifier, listed, matched
 from trainloop.classroom.sheet import UTF_8, Sheet, SheetError
 from trainloop.course import Course, CourseError, absent, scripts_on_path
-from trainloop.grading.grade import submissions
+from trainloop.grading.folders import submissions
 from trainloop.grading.gradebook import reason
 
 ExportSystem: TypeAlias = Literal["canvas", "moodle"]
