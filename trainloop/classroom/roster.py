@@ -25,7 +25,7 @@ ID_BYTES = 120  # of a student's id: a folder's name may have 255, and the grade
 NAMES = 20  # in a sentence
 APOSTROPHES = "'’ʼ`´"
 
-Key = TypeVar("Key")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def students(directory: CourseDirectory) -> list[Student]:
         return [Student.of(record) for record in gradebook.students]
 
 
-def matched(people: Mapping[Key, Clues], pool: Iterable[Student]) -> dict[Key, Student]:
+def matched(people: Mapping[K, Clues], pool: Iterable[Student]) -> dict[K, Student]:
     """Which of the students each of the people is, as far as that is certain."""
-    found: dict[Key, Student] = {}
+    found: dict[K, Student] = {}
     free = {student.id: student for student in pool}
     for of_person, of_student in _RULES:
         holders: dict[str, set[str]] = defaultdict(set)
