@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainloop.authoring.draws import FIRST, digest, drawn
+from trainloop.authoring.draws import FIRST, drawn, numeric_summary
 
 CELL = 'check("relu", {"one": lambda: relu(0.5, 3)}, rules={"kept": lambda: None})'
 
@@ -54,12 +54,12 @@ def test_how_many_numbers_there_are_stays() -> None:
     ],
 )
 def test_a_digest_tells_what_differs(one: object, other: object) -> None:
-    assert digest(lambda: one) == digest(lambda: one) != digest(lambda: other)
+    assert numeric_summary(lambda: one) == numeric_summary(lambda: one) != numeric_summary(lambda: other)
 
 
 def test_errors_are_told_apart_by_their_type() -> None:
-    assert digest(lambda: 1 / 0) == digest(lambda: 2 / 0) != digest(lambda: [][0])
+    assert numeric_summary(lambda: 1 / 0) == numeric_summary(lambda: 2 / 0) != numeric_summary(lambda: [][0])
 
 
 def test_every_call_draws_the_same_random_numbers() -> None:
-    assert digest(lambda: torch.rand(3)) == digest(lambda: torch.rand(3))
+    assert numeric_summary(lambda: torch.rand(3)) == numeric_summary(lambda: torch.rand(3))

@@ -302,12 +302,12 @@ def _silent(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
 
 def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
     """Those that agree with the reference whatever numbers stand in the checks."""
-    left, given = list(unnoticed), given_arrays(lesson)
+    undecided, given = list(unnoticed), given_arrays(lesson)
     at_once = max(1, MAX_CHECKS // max(1, len(exercise.checks)))
     start, stop = 0, FEW  # first a few: what is no equivalent differs soon
-    while left and start < DRAWS:
+    while undecided and start < DRAWS:
         text = drawn(exercise.name, without_markers(exercise.check.source), range(start, stop))
-        answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in left))]
+        answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in undecided))]
         seen = observe_answers(_with_checks(lesson, exercise, text), boxes, answers, given)
         right = seen[exercise.name, exercise.cell.source]
         if TITLE not in right and stop - start > 1:  # too long for the time that one answer has
@@ -315,10 +315,10 @@ def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], b
         elif TITLE not in right or right[TITLE]["saw"] != "value":
             raise AuditError(f"{lesson.path}: the checks of {exercise.name} with drawn numbers stop: {right}")
         else:
-            left = [edit for edit in left if _is_same(seen[exercise.name, edit.code], right)]
+            undecided = [edit for edit in undecided if _is_same(seen[exercise.name, edit.code], right)]
             start = stop
         stop = min(DRAWS, start + at_once)
-    return set(left)
+    return set(undecided)
 
 
 def _is_same(mine: Mapping[str, Observation], right: Mapping[str, Observation]) -> bool:
