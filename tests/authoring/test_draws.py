@@ -28,6 +28,16 @@ def test_each_draw_has_other_floating_point_numbers_and_the_same_whole_ones() ->
         assert any(math.isclose(3 * x, one, rel_tol=1e-5) for one in reported["relu"])
 
 
+def test_only_what_is_compared_by_its_numbers_takes_part() -> None:
+    made: list[str] = []
+    cell = (
+        'check("relu", {"one": lambda: call("one"), "share": lambda: call("share")}, rules={"kept": lambda: call("r")})'
+    )
+    check = lambda _, observations: [each() for each in observations.values()]  # noqa: E731
+    exec(drawn("relu", cell, range(2), {"share"}), {"check": check, "call": made.append})
+    assert made == ["one", "one"]
+
+
 def test_how_many_numbers_there_are_stays() -> None:
     cell = 'check("relu", {"a": lambda: 2.0 * torch.arange(6.0).reshape(2, 3)})'
     reported: dict[str, list[float]] = {}

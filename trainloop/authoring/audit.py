@@ -195,7 +195,7 @@ def _audited(
             continue
         found.caught += 1
         _tell(found, key, edit, is_own, observed)
-    same = _equivalent(lesson, lesson.exercises[key.name], unnoticed, boxes)
+    same = _equivalent(lesson, key, unnoticed, boxes)
     found.equivalent = len(same)
     rest = [edit for edit in unnoticed if edit not in same]
     found.missed = [edit for edit in rest if mark(edit) not in judged]
@@ -300,13 +300,14 @@ def _silent(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
 # --------------------------------------------------------------------------------------------------------- equivalence
 
 
-def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
+def _equivalent(lesson: Lesson, key: ExerciseKey, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
     """Those that agree with the reference whatever numbers stand in the checks."""
-    undecided, given = list(unnoticed), given_arrays(lesson)
+    undecided, given, exercise = list(unnoticed), given_arrays(lesson), lesson.exercises[key.name]
+    others = {check.title for check in key.checks if check.rule["rule"] != "close"}
     at_once = max(1, MAX_CHECKS // max(1, len(exercise.checks)))
     start, stop = 0, FEW  # first a few: what is no equivalent differs soon
     while undecided and start < DRAWS:
-        text = drawn(exercise.name, without_markers(exercise.check.source), range(start, stop))
+        text = drawn(exercise.name, without_markers(exercise.check.source), range(start, stop), others)
         answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in undecided))]
         seen = observe_answers(_with_checks(lesson, exercise, text), boxes, answers, given)
         right = seen[exercise.name, exercise.cell.source]

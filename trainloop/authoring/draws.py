@@ -12,7 +12,7 @@ import json
 import random
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
@@ -26,17 +26,27 @@ CELL = """\
 from trainloop.authoring.draws import numeric_summary as _summary
 _check, _summaries = check, []
 def check(exercise, observations, rules=None, worth=None):
-    _summaries.extend(_summary(call) for call in {{**observations, **(rules or {{}})}}.values())
+    _summaries.extend(_summary(call) for title, call in observations.items() if title not in {others!r})
 {draws}
 _check({exercise!r}, {{{title!r}: lambda: __import__("torch").tensor([one for each in _summaries for one in each])}})
 """
 
 
-def drawn(exercise: str, cell: str, draws: range) -> str:
-    """A check cell that makes the checks of `cell` once for each draw, with other numbers each time."""
+def drawn(exercise: str, cell: str, draws: range, others: Collection[str] = ()) -> str:
+    """A check cell that makes the checks of `cell` once for each draw, with other numbers each time.
+
+    Only what is compared number by number: a rule of *how* counts or times, and a share that a trained model gets right
+    has a threshold; both are made for the numbers that stand there.
+
+    Args:
+        exercise: its name.
+        cell: the text of its checks.
+        draws: which ones.
+        others: the titles of checks that are compared in another way.
+    """
     tree = ast.parse(cell)
     texts = [ast.unparse(ast.fix_missing_locations(_Numbers(draw).visit(copy.deepcopy(tree)))) for draw in draws]
-    return CELL.format(exercise=exercise, draws="\n".join(texts), title=TITLE)
+    return CELL.format(exercise=exercise, draws="\n".join(texts), title=TITLE, others=sorted(others))
 
 
 class _Numbers(ast.NodeTransformer):
