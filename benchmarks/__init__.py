@@ -254,7 +254,7 @@ def measure_checks(course: Course, slug: str, advance: Advance) -> Instant:
     return Instant(tuple(times))
 
 
-def answers(course: Course, slug: str) -> int:
+def answer_count(course: Course, slug: str) -> int:
     """How many answers `measure_checks` tries."""
     return sum(1 + len(exercise.mistakes) for exercise in read(course.text(slug)).exercises.values())
 

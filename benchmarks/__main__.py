@@ -22,7 +22,7 @@ from benchmarks import (
     BenchmarkError,
     Instant,
     Measured,
-    answers,
+    answer_count,
     compare_marks,
     console,
     full_marks,
@@ -61,7 +61,7 @@ def _run(count: int, output: Path | None, lesson: str, otter: Path | None, stock
     about = _about(slug, count)
     submissions = sample(course, slug, count)
     # The check comes first: it loads torch from the disk, which the first way would pay for otherwise.
-    with progress("check, in the notebook", answers(course, slug)) as advance:
+    with progress("check, in the notebook", answer_count(course, slug)) as advance:
         instant = measure_checks(course, slug, advance)
     with tempfile.TemporaryDirectory() as folder, console.status("the floor"):
         bottom = floor(LessonBundle.of(course, slug), submissions, Path(folder), CORES) / count

@@ -11,7 +11,7 @@ import os
 import resource
 
 from trainloop.sandbox import huge_pages
-from trainloop.sandbox.shell import load
+from trainloop.sandbox.shell import start_shell
 
 FORKS = 100
 
@@ -35,7 +35,7 @@ def _cpu() -> float:
 def main() -> None:
     """Measure and print."""
     importlib.import_module("trainloop.sandbox.worker")  # and all that it loads before it forks
-    load()
+    start_shell()
     plain = milliseconds()
     started = _cpu()
     count = huge_pages.gather()

@@ -83,7 +83,7 @@ class ScaleError(Exception):
 
 
 @dataclass(frozen=True)
-class Run:
+class GradedRun:
     """A class that was graded."""
 
     marks: Mapping[str, GradedSummary]
@@ -141,14 +141,14 @@ def part(folders: Mapping[str, Path], count: int) -> dict[str, Path]:
     return dict(list(folders.items())[:count])
 
 
-def run(engine: Engine, folders: Mapping[str, Path], kept: Results, title: str) -> Run:
+def run(engine: Engine, folders: Mapping[str, Path], kept: Results, title: str) -> GradedRun:
     """Grade a class on an engine that is open."""
     with progress(title, len(folders)) as advance, _sampling() as sampled:
         done = itertools.count(1)
         started = time.perf_counter()
         marks = grade_class(engine, folders, kept, lambda _, __: advance(next(done)))
         seconds = time.perf_counter() - started
-    return Run(marks, seconds, tuple(one for one, _ in sampled), max((most for _, most in sampled), default=0.0))
+    return GradedRun(marks, seconds, tuple(one for one, _ in sampled), max((most for _, most in sampled), default=0.0))
 
 
 @contextmanager
@@ -196,7 +196,7 @@ def _tree_mb(process: psutil.Process) -> float:
 # --- What must hold ----------------------------------------------------------------------------------------------
 
 
-def check_none_lost(one: Run, folders: Mapping[str, Path], kept: Results) -> None:
+def check_none_lost(one: GradedRun, folders: Mapping[str, Path], kept: Results) -> None:
     """Every submission has a verdict, which is in the store.
 
     Raises:
@@ -211,7 +211,7 @@ def check_none_lost(one: Run, folders: Mapping[str, Path], kept: Results) -> Non
             raise ScaleError(f"The verdict on {student} is not in the store.")
 
 
-def differences(one: Run, other: Run) -> list[str]:
+def differences(one: GradedRun, other: GradedRun) -> list[str]:
     """The submissions that both runs graded and whose points or statuses differ, to the last bit; a sentence each."""
     found = []
     for student, mark in other.marks.items():

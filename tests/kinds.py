@@ -31,7 +31,7 @@ STARTERS = frozenset(  # whole packages, and single names
         "trainloop.grading.aside.Aside",
         "trainloop.grading.engine.Threads",
         "trainloop.grading.engines.choose_engine",
-        "trainloop.grading.reader.Reader",
+        "trainloop.grading.reader.SubmissionReader",
         "trainloop.grading.batch.alone",
         "trainloop.grading.batch.grade_class",
         "trainloop.grading.record.record_class",
@@ -39,7 +39,7 @@ STARTERS = frozenset(  # whole packages, and single names
         "trainloop.sandbox.isolation.choose",
         "trainloop.sandbox.isolation.probe",
         "trainloop.site.build.build",
-        "trainloop.site.demonstrations.shown",
+        "trainloop.site.demonstrations.lesson_outputs",
         "typer.testing.CliRunner",
     }
 )

@@ -49,8 +49,10 @@ errors = Console(stderr=True)
 
 LESSONS_AT_A_TIME = 2  # while one is read and judged, the boxes run what the other asks for
 
-Lessons = Annotated[list[str] | None, typer.Argument(help="Lessons by number (2.1) or slug. All, if none is named.")]
-Lesson = Annotated[str, typer.Argument(help="A lesson by number (2.1) or slug.")]
+LessonsArgument = Annotated[
+    list[str] | None, typer.Argument(help="Lessons by number (2.1) or slug. All, if none is named.")
+]
+LessonArgument = Annotated[str, typer.Argument(help="A lesson by number (2.1) or slug.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", "-n", min=1, help="Submissions graded at the same time (default: the cores)."),
@@ -150,7 +152,7 @@ def new(
 
 @command(WRITE, "build 2.1 --watch")
 def build(
-    lessons: Lessons = None,
+    lessons: LessonsArgument = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if anything is out of date.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Build again whenever a lesson's text is saved.")] = False,
     workers: Annotated[
@@ -245,7 +247,7 @@ def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[]
 
 @command(WRITE, "site 2.1 --no-solutions")
 def site(
-    lessons: Lessons = None,
+    lessons: LessonsArgument = None,
     no_solutions: Annotated[
         bool,
         typer.Option("--no-solutions", help="Leave out worked answers, mistakes, and the answers to quizzes."),
@@ -279,7 +281,7 @@ def site(
 
 @command(WRITE, "audit 2.1")
 def audit(
-    lessons: Lessons = None,
+    lessons: LessonsArgument = None,
     sample: Annotated[
         int | None,
         typer.Option("--sample", min=1, help="How many edits of each exercise (default: all, which takes long)."),
@@ -315,7 +317,7 @@ def audit(
 
 @command(WRITE, "run 1.1 2.1")
 def run(
-    lessons: Lessons = None,
+    lessons: LessonsArgument = None,
     workers: Annotated[
         int | None, typer.Option("--workers", "-n", min=1, help="Lessons run at the same time (default: the cores).")
     ] = None,
@@ -353,7 +355,7 @@ def run(
 
 @command(TEACH, "grade 2.1 --dry-run")
 def grade(
-    lesson: Lesson,
+    lesson: LessonArgument,
     workers: Workers = None,
     scheduler: Annotated[
         str | None,
@@ -434,7 +436,8 @@ def _grade_class(
     from trainloop.grading.batch import alone, grade_class
     from trainloop.grading.engine import Setup
     from trainloop.grading.engines import choose_engine
-    from trainloop.grading.grade import LessonBundle, results, submissions
+    from trainloop.grading.folders import submissions
+    from trainloop.grading.grade import LessonBundle, results
     from trainloop.grading.record import changes, check_gradebook, record_class
     from trainloop.grading.settings import Grading
 
@@ -512,7 +515,7 @@ Output = Annotated[
 
 
 @command(TEACH, "report 2.1 --names")
-def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
+def report(lesson: LessonArgument, names: ByName = False, output: Output = None) -> None:
     """Show a graded class at a glance: marks, common mistakes, checks that fail. A page and a picture."""
     with _plain_errors():
         from trainloop.course import Course, expect_folder
@@ -520,16 +523,18 @@ def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None
         course = Course.find()
         slug = course.slug(lesson)
         expect_folder(output, "--output")
-        from trainloop.classroom.class_report import class_results, graded_students, summary, write_report
+        from trainloop.grading.folders import graded_notebooks
+
+        graded = graded_notebooks(course, slug)  # before what takes seconds to load
+        from trainloop.classroom.class_report import class_results, summary, write_report
         from trainloop.classroom.class_report import report as report_on
         from trainloop.classroom.pages import FOLDER
 
-        students = graded_students(course, slug)
-        with _progress("Reading the verdicts", len(students)) as advance:
-            found = class_results(course, slug, students, lambda: advance(""))
-        one = report_on(course, found, names)
-        page, picture = write_report(one, output or course.root / FOLDER)
-        for line in summary(one, console.width):
+        with _progress("Reading the verdicts", len(graded)) as advance:
+            found = class_results(course, slug, graded, lambda: advance(""))
+        made = report_on(course, found, names)
+        page, picture = write_report(made, output or course.root / FOLDER)
+        for line in summary(made, console.width):
             console.print(line, markup=False, highlight=False)
         for line in (f"The page: {page}", f"The picture: {picture}"):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -537,7 +542,7 @@ def report(lesson: Lesson, names: ByName = False, output: Output = None) -> None
 
 
 @command(TEACH, "similar 2.1")
-def similar(lesson: Lesson, names: ByName = False, output: Output = None) -> None:
+def similar(lesson: LessonArgument, names: ByName = False, output: Output = None) -> None:
     """Put similar submissions side by side, to look at and never as a verdict. What was released is taken out."""
     with _plain_errors():
         from trainloop.course import Course, expect_folder
@@ -545,21 +550,23 @@ def similar(lesson: Lesson, names: ByName = False, output: Output = None) -> Non
         course = Course.find()
         slug = course.slug(lesson)
         expect_folder(output, "--output")
+        from trainloop.grading.folders import submissions
+
+        folders = submissions(course, slug)  # before what takes seconds to load
         from trainloop.classroom.pages import FOLDER
         from trainloop.classroom.similar import answers, check_enough, compare, write_page
-        from trainloop.grading.grade import LessonBundle, submissions
+        from trainloop.grading.grade import LessonBundle
 
         material = LessonBundle.of(course, slug)
-        folders = submissions(course, material.slug)
         failed: dict[str, str] = {}
         with _progress("Reading the answers", len(folders)) as advance:
             found = answers(material, folders, lambda: advance(""), failed)
         check_enough(found, material.slug)
         with console.status("Comparing"):
             compared = compare(found)
-        page, said = write_page(course, material, compared, output or course.root / FOLDER, names, failed)
-        lines = [f"{material.slug}: {compared.students} submissions compared, {len(said)} pairs to look at."]
-        for line in [*lines, *(f"  {pair}" for pair in said[:5]), "Alike is not copied.", f"The page: {page}"]:
+        page, summaries = write_page(course, material, compared, output or course.root / FOLDER, names, failed)
+        lines = [f"{material.slug}: {compared.students} submissions compared, {len(summaries)} pairs to look at."]
+        for line in [*lines, *(f"  {pair}" for pair in summaries[:5]), "Alike is not copied.", f"The page: {page}"]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         _name_failed("could not be compared", failed)
 
@@ -616,7 +623,7 @@ def _checked(course: Course, file: Path, box: Box) -> tuple[str, bool]:
 
 @command(TEACH, "collect 2.1 submissions.zip")
 def collect(
-    lesson: Lesson,
+    lesson: LessonArgument,
     files: Annotated[
         list[Path],
         typer.Argument(help="The zip archive that was downloaded, or the folder it became.", metavar="FILE..."),
@@ -672,7 +679,7 @@ def _system(name: str) -> Literal["canvas", "moodle"]:
 
 @command(TEACH, "export 2.1 --for canvas --roster grades.csv --to marks.csv")
 def export(
-    lesson: Lesson,
+    lesson: LessonArgument,
     to: Annotated[Path, typer.Option(help="The CSV file to write.")],
     system: Annotated[
         Literal["canvas", "moodle"],
@@ -708,7 +715,7 @@ def export(
 
 @command(TEACH, "feedback 2.1 --zip feedback.zip")
 def feedback(
-    lesson: Lesson,
+    lesson: LessonArgument,
     archive: Annotated[
         Path | None,
         typer.Option("--zip", metavar="FILE", help="Pack the pages, too, as Moodle takes them for a whole class."),
@@ -723,11 +730,13 @@ def feedback(
         slug = course.slug(lesson)
         expect_file(archive, "--zip")
         folders = moodle.folders(course.root, slug) if archive else {}
+        from trainloop.grading.folders import graded_folders
+
+        graded = graded_folders(course, slug)  # before what takes seconds to load
         from trainloop.checks.text import one_line
-        from trainloop.classroom.feedback_pages import graded
         from trainloop.classroom.roster import listed
 
-        pages, failed = _feedback(course, slug, graded(course, slug))
+        pages, failed = _feedback(course, slug, list(graded))
         if archive is not None:
             left = moodle.pack(pages, folders, archive)
             told = [f"Packed for Moodle: {archive}, {len(pages) - len(left)} students."]
@@ -800,8 +809,8 @@ def placement(
     with _plain_errors():
         from trainloop.learner import placement as quiz
 
-        given = quiz.read_answers(answers) if answers else _answers_to(quiz.questions())
-        for line in ["", *quiz.told(given)]:
+        given = quiz.read_letters(answers) if answers else _answers_to(quiz.questions())
+        for line in ["", *quiz.advice(given)]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -825,7 +834,7 @@ def _answers_to(questions: Sequence[Question]) -> list[str]:
 
 @command(LEARN, "solution 2.1")
 def solution(
-    lesson: Lesson,
+    lesson: LessonArgument,
     folder: Annotated[Path | None, typer.Option(help="Your working copy (default: work/ in the course).")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even if some checks do not pass yet.")] = False,
 ) -> None:
@@ -859,7 +868,7 @@ def solution(
 @command(TEACH, "edition students.zip 1.1 1.2")
 def edition(
     folder: Annotated[Path, typer.Argument(help="What to write: a folder, or an archive that ends in .zip.")],
-    lessons: Lessons = None,
+    lessons: LessonsArgument = None,
     solutions: Annotated[
         list[str] | None,
         typer.Option(

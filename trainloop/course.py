@@ -83,11 +83,11 @@ class Course:
             CourseError: neither names a lesson of this course.
         """
         try:
-            said = json.loads(notebook.read_bytes())["metadata"]["trainloop"]["lesson"]
+            slug = json.loads(notebook.read_bytes())["metadata"]["trainloop"]["lesson"]
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
-            said = None
-        if said in self.slugs():
-            return str(said)
+            slug = None
+        if slug in self.slugs():
+            return str(slug)
         number = re.match(r"\d+\.\d+", notebook.name)
         if number is None:
             raise CourseError(
@@ -158,6 +158,17 @@ class Course:
         config.merge(overrides or Config())
         return config
 
+    def directory_config(self) -> Config:
+        """The configuration with a folder that nbgrader can work in. Loads no nbgrader.
+
+        Raises:
+            CourseError: nbgrader cannot work where the course lies, or as for `config`.
+        """
+        config = self.config()
+        if trouble := unfit_path(config.CourseDirectory.root, BLANKS):
+            raise CourseError(trouble)
+        return config
+
     def directory(self, slug: str, student: str = "*") -> CourseDirectory:
         """nbgrader's view of the course, set to one lesson.
 
@@ -167,9 +178,7 @@ class Course:
         from nbgrader.coursedir import CourseDirectory
 
         scripts_on_path()
-        config = self.config()
-        if trouble := unfit_path(config.CourseDirectory.root, BLANKS):
-            raise CourseError(trouble)
+        config = self.directory_config()
         config.CourseDirectory.assignment_id = slug
         config.CourseDirectory.student_id = student
         return CourseDirectory(config=config)

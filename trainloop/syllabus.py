@@ -108,13 +108,13 @@ def about(text: str) -> tuple[str, str]:
     return title[1] if title else "", time[1] if time else ""
 
 
-def in_words(hours: float) -> str:
+def hours_in_words(hours: float) -> str:
     """A time as title boxes say it, to the half hour and at least that, such as "2.5 hours"."""
     halves = max(1, round(hours * 2))
     return "half an hour" if halves == 1 else "1 hour" if halves == 2 else f"{halves / 2:g} hours"
 
 
 def hours(words: str) -> float:
-    """The hours that a title box says in words; 0 where it says none. The other way round than `in_words`."""
+    """The hours that a title box says in words; 0 where it says none. The other way round than `hours_in_words`."""
     number = re.match(r"(\d+(?:\.\d+)?) hours?$", words)
-    return float(number[1]) if number else 0.5 if words == in_words(0.5) else 0.0
+    return float(number[1]) if number else 0.5 if words == hours_in_words(0.5) else 0.0

@@ -93,6 +93,23 @@ def test_what_is_more_than_a_difference(
     assert counts == {"related": 0, "stopped": 0, "bare": 0} | {counted: 1}
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_coincidence"),
+    [
+        ("return x.abs()", False),
+        ("return x.abs() if x.ndim == 1 else x", True),  # what the hidden checks see is another mistake
+    ],
+)
+def test_a_name_that_a_hidden_check_refutes_is_a_coincidence(
+    answer: str, is_coincidence: bool, tiny: Built, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = Edit(f"def relu(x):\n    {answer}", "it is wrong")
+    monkeypatch.setattr(auditing, "_tried", lambda *_: {wrong: False})
+    (only,) = audit(tiny.lesson, tiny.key, [box], {})
+    expected = [(wrong, "That is the absolute value.")] if is_coincidence else []
+    assert only.named == 1 and only.coincidences == expected
+
+
 def test_what_no_check_catches_is_listed(
     tiny: Built, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

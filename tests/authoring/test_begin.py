@@ -16,7 +16,7 @@ from trainloop.authoring.begin import BLANK, saves, skeleton
 from trainloop.authoring.build import build
 from trainloop.authoring.lesson import read
 from trainloop.authoring.lint import lint
-from trainloop.authoring.pace import box as time_box
+from trainloop.authoring.pace import time_sentence
 from trainloop.course import CONFIG_NAME, Course, CourseError
 from trainloop.sandbox.box import Box
 
@@ -34,7 +34,7 @@ def filled(article: Path) -> Path:
         text = text.replace("TODO: in a few sentences,", FILLER)
         text = text.replace("About TODO hours", "About an hour")
         path.write_text(re.sub(r"  # TODO.*|TODO:? ?", "", text), encoding="utf-8")
-    due = time_box(read(article))
+    due = time_sentence(read(article))
     article.write_text(article.read_text(encoding="utf-8").replace("About an hour", due), encoding="utf-8")
     return article
 

@@ -115,7 +115,7 @@ def challenge(
     path.parent.mkdir(exist_ok=True)
     path.with_name("answers.md").write_text("\n".join(answers.format(n=n) for n in numbers), encoding="utf-8")
     path.write_text(text, encoding="utf-8")
-    path.write_text(text.replace("{box}", pace.box(read(path))), encoding="utf-8")
+    path.write_text(text.replace("{box}", pace.time_sentence(read(path))), encoding="utf-8")
     return read(path)
 
 

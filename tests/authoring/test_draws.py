@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainloop.authoring.draws import FIRST, digest, drawn
+from trainloop.authoring.draws import FIRST, drawn, numeric_summary
 
 CELL = 'check("relu", {"one": lambda: relu(0.5, 3)}, rules={"kept": lambda: None})'
 
@@ -28,6 +28,18 @@ def test_each_draw_has_other_floating_point_numbers_and_the_same_whole_ones() ->
         assert any(math.isclose(3 * x, one, rel_tol=1e-5) for one in reported["relu"])
 
 
+def test_how_many_numbers_there_are_stays() -> None:
+    cell = 'check("relu", {"a": lambda: 2.0 * torch.arange(6.0).reshape(2, 3)})'
+    reported: dict[str, list[float]] = {}
+
+    def check(exercise: str, observations: dict) -> None:  # type: ignore[type-arg]
+        reported[exercise] = next(iter(observations.values()))().tolist()
+
+    exec(drawn("relu", cell, range(2)), {"check": check, "torch": torch})
+    seen = reported["relu"]
+    assert len(seen) == 2 * (1 + 6) and seen[2] != seen[2 + 7], "two draws of six numbers, each times another factor"
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -42,12 +54,12 @@ def test_each_draw_has_other_floating_point_numbers_and_the_same_whole_ones() ->
     ],
 )
 def test_a_digest_tells_what_differs(one: object, other: object) -> None:
-    assert digest(lambda: one) == digest(lambda: one) != digest(lambda: other)
+    assert numeric_summary(lambda: one) == numeric_summary(lambda: one) != numeric_summary(lambda: other)
 
 
 def test_errors_are_told_apart_by_their_type() -> None:
-    assert digest(lambda: 1 / 0) == digest(lambda: 2 / 0) != digest(lambda: [][0])
+    assert numeric_summary(lambda: 1 / 0) == numeric_summary(lambda: 2 / 0) != numeric_summary(lambda: [][0])
 
 
 def test_every_call_draws_the_same_random_numbers() -> None:
-    assert digest(lambda: torch.rand(3)) == digest(lambda: torch.rand(3))
+    assert numeric_summary(lambda: torch.rand(3)) == numeric_summary(lambda: torch.rand(3))

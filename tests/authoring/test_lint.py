@@ -6,7 +6,7 @@ import pytest
 
 from tests.lessons import ANSWERS, FILLER, TEXT, lesson, line_of, place_of, spoiled, spoiled_lesson
 from trainloop.authoring.lint import claims, lint
-from trainloop.authoring.pace import FAMILIAR, NEW, box, minutes, words
+from trainloop.authoring.pace import FAMILIAR, NEW, minutes, time_sentence, words
 
 MISTAKE, ALTERNATIVE = (next(part for part in ANSWERS.split("\n\n") if word in part) for word in ("Nothing", "Half of"))
 PLOT = "fig = torch.arange(3.0)\n"
@@ -275,7 +275,7 @@ def test_counts(tmp_path: Path) -> None:
     formula = lesson(tmp_path, spoiled("Write it.", "Write it:\n\n$$\nx\n$$"))
     assert minutes(formula, NEW) == minutes(tiny, NEW) + 2
     assert minutes(formula, FAMILIAR) == minutes(tiny, FAMILIAR)
-    assert box(longer) == "About 1.5 hours; 55 minutes if the mathematics is familiar."
+    assert time_sentence(longer) == "About 1.5 hours; 55 minutes if the mathematics is familiar."
     assert claims(tiny) == {"A list of 3 numbers": line_of(TEXT, "assert {")}
 
 

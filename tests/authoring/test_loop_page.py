@@ -11,7 +11,7 @@ from tests.lessons import SLUG, lesson, spoiled, written
 from trainloop.authoring import loop_page
 from trainloop.authoring.errors import LessonError
 from trainloop.authoring.lesson import Lesson
-from trainloop.authoring.loop_page import LOOPS, PAGE, WITHOUT, changes, loop, page
+from trainloop.authoring.loop_page import LOOPS, PAGE, WITHOUT, changed_lines, loop, page
 from trainloop.syllabus import is_optional
 
 LESSONS = [one for slug, one in written().items() if not is_optional(slug)]
@@ -115,7 +115,7 @@ def test_a_page_shows_the_first_loop_and_then_what_changed(tmp_path: Path, monke
     ],
 )
 def test_what_counts_as_the_same_line(before: str, after: str) -> None:
-    assert list(changes([before], [after])) == [f"  {after}"]
+    assert list(changed_lines([before], [after])) == [f"  {after}"]
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_what_counts_as_the_same_line(before: str, after: str) -> None:
     [("say('# 1')", "say('# 2')"), ("for epoch in range(9):", "for step in range(9):"), ("w -= lr", "w -= lr * g")],
 )
 def test_what_counts_as_another(before: str, after: str) -> None:
-    assert list(changes([before], [after])) == [f"- {before}", f"+ {after}"]
+    assert list(changed_lines([before], [after])) == [f"- {before}", f"+ {after}"]

@@ -14,7 +14,16 @@ from tests.conftest import ROOT
 from trainloop.checks import rules
 from trainloop.checks.key import CheckKey, ExerciseKey, observed
 from trainloop.checks.values import Json, encode, validate_observation
-from trainloop.checks.verdict import AS_ABOVE, ELSEWHERE, IN_WORDS, CheckResult, Trouble, VerdictStatus, judge, show
+from trainloop.checks.verdict import (
+    AS_ABOVE,
+    ELSEWHERE,
+    IN_WORDS,
+    CheckResult,
+    Trouble,
+    VerdictStatus,
+    judge,
+    value_text,
+)
 from trainloop.checks.words import render
 
 ERROR: Json = {"saw": "raised", "type": "RuntimeError", "message": "bad shapes", "line": 3, "code": "X @ w"}
@@ -381,14 +390,14 @@ def test_the_guide_explains_every_status_that_is_counted() -> None:
     ],
 )
 def test_show(value: object, line: str) -> None:
-    assert " ".join(show(encode(value)).split()) == line
+    assert " ".join(value_text(encode(value)).split()) == line
 
 
 def test_show_stays_short_for_large_structures() -> None:
     deep: object = 1.5
     for _ in range(4):
         deep = [deep] * 9
-    assert len(show(encode(deep))) < 2_000
+    assert len(value_text(encode(deep))) < 2_000
 
 
 def test_no_value_of_a_stranger_stops_a_verdict() -> None:

@@ -27,13 +27,13 @@ from trainloop.classroom.class_report import (
     class_results,
     draw,
     draw_marks,
-    graded_students,
     report,
     write_report,
 )
 from trainloop.classroom.pages import MOST_NAMED, NUMBERS, people
 from trainloop.course import Course
 from trainloop.grading.feedback import TEMPLATES
+from trainloop.grading.folders import graded_notebooks
 from trainloop.learner.disagreements import FILE_NAME, Disagreement
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Class:
 
 @pytest.fixture(scope="module")
 def results(graded: Class) -> ClassResults:
-    return class_results(graded.course, SLUG, graded_students(graded.course, SLUG))
+    return class_results(graded.course, SLUG, graded_notebooks(graded.course, SLUG))
 
 
 @pytest.fixture(scope="module")

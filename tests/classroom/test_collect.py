@@ -23,7 +23,7 @@ from typer.testing import CliRunner, Result
 from tests.conftest import ROOT
 from tests.pages import SCRIPTS, SECONDS, environment
 from trainloop.classroom import collect as collect_module
-from trainloop.classroom.archives import Caps, CollectError
+from trainloop.classroom.archives import CollectError, DeliveryLimits
 from trainloop.classroom.collect import NO_NOTEBOOK, Delivery, collect, delivered
 from trainloop.classroom.roster import Student
 from trainloop.cli import app
@@ -56,9 +56,11 @@ def packed(folder: Path, files: Files, name: str = "submissions.zip") -> Path:
     return path
 
 
-def taken(*paths: Path, known: Sequence[Student] = (), caps: Caps | None = None, slug: str = SLUG) -> tuple[Got, str]:
+def taken(
+    *paths: Path, known: Sequence[Student] = (), limits: DeliveryLimits | None = None, slug: str = SLUG
+) -> tuple[Got, str]:
     """What each student handed in, and what is said about it."""
-    with delivered(paths, slug, known, caps or Caps()) as delivery:
+    with delivered(paths, slug, known, limits or DeliveryLimits()) as delivery:
         got = {one.student: one.contents(delivery.notes) for one in delivery.handed}
         return got, said(delivery)
 
@@ -338,7 +340,7 @@ def test_what_cannot_be_trusted_is_left_out(
     tmp_path: Path, name: str | zipfile.ZipInfo, data: bytes, sentence: str
 ) -> None:
     files: dict[str | zipfile.ZipInfo, bytes] = {name: data, f"ben/{MINE}": b"his"}
-    got, notes = taken(packed(tmp_path, files), caps=Caps(file_bytes=1_000))
+    got, notes = taken(packed(tmp_path, files), limits=DeliveryLimits(file_bytes=1_000))
     assert sentence in notes
     assert answers(got).pop("ben") == {MINE: "his"}
     assert all(list(contents) == [NO_NOTEBOOK] for student, contents in got.items() if student != "ben")
@@ -405,7 +407,7 @@ def test_an_archive_in_an_archive_is_not_opened_for_each_file(tmp_path: Path, mo
 
 
 def test_many_notebooks_of_one_student(tmp_path: Path) -> None:
-    got, notes = taken(packed(tmp_path, {f"ada/{n}.ipynb": b"?" for n in range(30)}), caps=Caps(files=5))
+    got, notes = taken(packed(tmp_path, {f"ada/{n}.ipynb": b"?" for n in range(30)}), limits=DeliveryLimits(files=5))
     assert len(got["ada"]) == 5
     assert "ada: 30 notebooks were handed in; the first 5 were taken." in notes
 
@@ -428,13 +430,16 @@ def test_no_names_are_too_strange(tmp_path: Path, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("caps", "sentence"),
-    [(Caps(entries=2), "holds more than 2 files"), (Caps(total_bytes=20), "Are these the right files?")],
+    ("limits", "sentence"),
+    [
+        (DeliveryLimits(entries=2), "holds more than 2 files"),
+        (DeliveryLimits(total_bytes=20), "Are these the right files?"),
+    ],
 )
-def test_too_much_is_refused_before_it_is_unpacked(tmp_path: Path, caps: Caps, sentence: str) -> None:
+def test_too_much_is_refused_before_it_is_unpacked(tmp_path: Path, limits: DeliveryLimits, sentence: str) -> None:
     path = packed(tmp_path, {f"{name}/{MINE}": b"0" * 10 for name in ("ada", "ben", "carol")})
     with pytest.raises(CollectError, match=sentence.replace("?", r"\?")):
-        taken(path, caps=caps)
+        taken(path, limits=limits)
 
 
 # ------------------------------------------------------------------------------------------------------ into the course

@@ -23,12 +23,13 @@ from trainloop.authoring.lesson import BEGIN_HIDDEN, END_HIDDEN, Lesson, read
 from trainloop.checks.verdict import IN_WORDS
 from trainloop.classroom.demo import hand_in, place, set_up
 from trainloop.classroom.feedback_pages import write_pages
-from trainloop.classroom.report import class_table, notes, number
+from trainloop.classroom.report import class_table, notes, points_text
 from trainloop.cli import app
 from trainloop.course import Course, CourseError
 from trainloop.grading.batch import grade_class
 from trainloop.grading.engine import Setup, Threads
-from trainloop.grading.grade import Graded, LessonBundle, results, submissions
+from trainloop.grading.folders import submissions
+from trainloop.grading.grade import Graded, LessonBundle, results
 from trainloop.grading.record import check_gradebook, marks, read_verdict, record_class
 from trainloop.grading.settings import Grading
 
@@ -145,7 +146,7 @@ def test_the_table_has_a_row_for_each_student_and_the_notes_name_them(demo: Demo
 def test_the_page_says_what_each_check_found(demo: Demo) -> None:
     for name, graded in demo.graded.items():
         text = shown(demo.page(name))
-        assert f"{number(graded.points)} of {number(graded.possible)} points" in text, name
+        assert f"{points_text(graded.points)} of {points_text(graded.possible)} points" in text, name
         for check in (check for one in graded.exercises for check in one.checks):
             assert f"{IN_WORDS[check.status]}: {check.title}" in text, name
             assert " ".join(check.sentence.replace("`", "").split()) in text, name

@@ -18,7 +18,7 @@ from tests.classroom.test_collect import packed
 from tests.conftest import ROOT
 from tests.lessons import SLUG as TINY
 from tests.pages import SCRIPTS, SECONDS, Class, environment
-from trainloop.classroom.export import Exported, ExportError, ExportRequest, System, export
+from trainloop.classroom.export import Exported, ExportError, ExportRequest, ExportSystem, export
 from trainloop.cli import app
 from trainloop.course import CONFIG_NAME, Course
 
@@ -94,7 +94,7 @@ def records(path: Path) -> list[dict[str, str]]:
 
 
 def exported(
-    course: Course, system: System, roster: str | bytes | None = None, slug: str = SLUG, **wishes: object
+    course: Course, system: ExportSystem, roster: str | bytes | None = None, slug: str = SLUG, **wishes: object
 ) -> tuple[Path, Exported]:
     to, given = course.root / "out.csv", None
     if roster is not None:
@@ -346,7 +346,7 @@ def test_moodle_from_the_gradebook_alone(course: Course) -> None:
 
 
 @pytest.mark.parametrize("system", ["canvas", "moodle"])
-def test_points_for_those_without_a_submission(course: Course, system: System) -> None:
+def test_points_for_those_without_a_submission(course: Course, system: ExportSystem) -> None:
     to, _ = exported(course, system, missing=0.0)
     marks = {next(iter(row.values())): row[SLUG] for row in records(to)}
     assert marks["Body, No" if system == "canvas" else "nobody"] == "0"
@@ -471,7 +471,7 @@ def nbgrader(course: Course, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("system", ["canvas", "moodle"])
-def test_nbgraders_command_writes_the_same(course: Course, system: System) -> None:
+def test_nbgraders_command_writes_the_same(course: Course, system: ExportSystem) -> None:
     ours, _ = exported(course, system)
     exporter = f"--exporter=trainloop.classroom.export.{system.capitalize()}Exporter"
     done = nbgrader(course, "export", exporter, "--to=theirs.csv", f"--assignment=['{SLUG}']")

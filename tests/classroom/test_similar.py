@@ -17,9 +17,19 @@ from tests.grading.test_feedback import Outline, answered
 from tests.lessons import SLUG
 from tests.pages import Class
 from tests.test_cli import refused, trainloop, words
-from trainloop.classroom.similar import GRAM, MAX_LINES, Answer, Comparison, Reader, answers, compare, write_page
+from trainloop.classroom.similar import (
+    GRAM,
+    MAX_LINES,
+    Comparison,
+    FingerprintedAnswer,
+    Fingerprinter,
+    answers,
+    compare,
+    write_page,
+)
 from trainloop.course import Course
-from trainloop.grading.grade import LessonBundle, submissions
+from trainloop.grading.folders import submissions
+from trainloop.grading.grade import LessonBundle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -29,7 +39,7 @@ def relu(x: torch.Tensor) -> torch.Tensor:
     """Elementwise max(0, x)."""
     raise NotImplementedError()
 '''
-READER = Reader("relu", STUB, frozenset({"torch"}))
+READER = Fingerprinter("relu", STUB, frozenset({"torch"}))
 ODD = """\
 def relu(x: torch.Tensor) -> torch.Tensor:
     # the way of one
@@ -61,7 +71,7 @@ def relu(x: torch.Tensor) -> torch.Tensor:
 """
 
 
-def read(code: str, reader: Reader = READER) -> Answer:
+def read(code: str, reader: Fingerprinter = READER) -> FingerprintedAnswer:
     found = reader.answer(code)
     assert found is not None
     return found

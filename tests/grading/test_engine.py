@@ -42,7 +42,7 @@ from trainloop.grading.engine import Engine, EngineError, Outcome, Setup, Thread
 from trainloop.grading.engines import choose_engine
 from trainloop.grading.grade import LessonBundle, Results, grader_error
 from trainloop.grading.intake import Intake
-from trainloop.grading.reader import Reader
+from trainloop.grading.reader import SubmissionReader
 from trainloop.grading.record import marks as marks_in_gradebook
 from trainloop.grading.settings import Grading
 from trainloop.sandbox.box import Box
@@ -180,7 +180,7 @@ def test_what_fails_twice_is_put_aside_and_tried_by_the_next_run(
     assert (engine.tries.count(name), engine.dropped) == (TRIES, [name])
     assert list(quarantined(marks)) == ["ada"]
     assert "failed 2 times: ada. Twice." in "\n".join(summary(marks))
-    with Reader(setup.material, kept, setup.limits, setup.level) as reader:
+    with SubmissionReader(setup.material, kept, setup.limits, setup.level) as reader:
         recorded = reader.last(folders["ada"])
     assert recorded is not None and recorded.status == "grader error"
     assert "Twice." in recorded.exercises[0].checks[0].sentence

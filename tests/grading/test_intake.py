@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from trainloop.grading.intake import Intake, ingest, rebuild
-from trainloop.grading.submitted_files import Caps
+from trainloop.grading.submitted_files import IntakeLimits
 
 Doc: TypeAlias = dict[str, Any]
 
@@ -96,8 +96,8 @@ def strip(doc: Doc) -> Doc:
     return doc
 
 
-def taken(doc: object, caps: Caps | None = None) -> Intake:
-    intake = rebuild(json.dumps(doc).encode(), BASE, RELEASED, caps)
+def taken(doc: object, limits: IntakeLimits | None = None) -> Intake:
+    intake = rebuild(json.dumps(doc).encode(), BASE, RELEASED, limits)
     assert_sound(intake)
     return intake
 
@@ -294,11 +294,11 @@ def test_entries_that_are_no_cells_are_left_out() -> None:
 def test_caps_on_file_cells_and_characters() -> None:
     doc = handed_in(relu=ANSWER + "\n#" + "x" * 500)
     doc["cells"] += [{"cell_type": "code", "source": f"a = {n}"} for n in range(50)]
-    intake = taken(doc, Caps(cells=10, cell_chars=200))
+    intake = taken(doc, IntakeLimits(cells=10, cell_chars=200))
     assert source(intake, "relu") == (ANSWER + "\n#" + "x" * 500)[:200]
     assert len(intake.notebook.cells) == 10
     assert "58 cells" in intake.notes[0] and "200 characters" in intake.notes[1]
-    small = taken(doc, Caps(file_bytes=1000))
+    small = taken(doc, IntakeLimits(file_bytes=1000))
     assert small.status == "missing" and "shorten the cells" in small.notes[0]
 
 
@@ -346,7 +346,7 @@ def test_a_notebook_just_below_nbgraders_limit_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", BULKY)
 def test_what_is_too_large_says_where_its_bytes_are_and_is_no_other_notebook(tmp_path: Path, kind: str) -> None:
     put(tmp_path, f"{SLUG}.ipynb", bulky(kind, "A" * 3_000_000))
-    (note, end) = taken_from(tmp_path, Caps(file_bytes=2_000_000)).notes
+    (note, end) = taken_from(tmp_path, IntakeLimits(file_bytes=2_000_000)).notes
     assert f'"{SLUG}.ipynb" is larger than 2 MB and was not read. Most of it (' in note and BULKY[kind] in note
     assert end == f"No notebook was found that can be read. Hand in {SLUG}.ipynb."
 
@@ -355,7 +355,7 @@ def test_the_files_of_a_folder_are_bounded_together(tmp_path: Path) -> None:
     put(tmp_path, f"{SLUG}.ipynb", OTHER)
     put(tmp_path, "first.ipynb", bulky("outputs", "A" * 30_000), age=1)
     put(tmp_path, "second.ipynb", handed_in(), age=9)
-    intake = taken_from(tmp_path, Caps(folder_bytes=20_000))
+    intake = taken_from(tmp_path, IntakeLimits(folder_bytes=20_000))
     assert any('"first.ipynb" is larger than' in note for note in intake.notes)
     assert source(intake, "relu") == ANSWER
 
@@ -365,7 +365,7 @@ def test_a_notebook_of_many_small_parts_takes_no_more_memory_than_others(part: s
     data = json.dumps(handed_in()).encode()[:-1] + f', "more": [{part * 3_000_000} 0]}}'.encode()
     tracemalloc.start()
     try:
-        intake = rebuild(data, BASE, RELEASED, Caps(parts_bytes=60_000_000))
+        intake = rebuild(data, BASE, RELEASED, IntakeLimits(parts_bytes=60_000_000))
         assert tracemalloc.get_traced_memory()[1] < 60_000_000 + 8 * len(data)
     finally:
         tracemalloc.stop()
@@ -726,8 +726,8 @@ def put(folder: Path, name: str, doc: object, age: float = 0) -> Path:
     return path
 
 
-def taken_from(folder: Path, caps: Caps | None = None) -> Intake:
-    intake = ingest(folder, SLUG, BASE, RELEASED, caps)
+def taken_from(folder: Path, limits: IntakeLimits | None = None) -> Intake:
+    intake = ingest(folder, SLUG, BASE, RELEASED, limits)
     assert_sound(intake)
     return intake
 
@@ -813,7 +813,7 @@ def test_links_pipes_and_large_files_are_not_read(tmp_path: Path) -> None:
     (folder / "sub").symlink_to(outside.parent)
     os.mkfifo(folder / "pipe.ipynb")
     put(folder, "large.ipynb", GOOD.encode() + b" " * 50_000)
-    intake = taken_from(folder, Caps(file_bytes=30_000))
+    intake = taken_from(folder, IntakeLimits(file_bytes=30_000))
     assert intake.status == "missing"
     assert sum("is a link, a pipe or a device" in note for note in intake.notes) == 2
     assert any("larger than 0.03 MB" in note for note in intake.notes)
@@ -864,8 +864,8 @@ def test_a_hard_link_is_read_and_noted(tmp_path: Path) -> None:
 def test_no_more_files_than_the_cap_are_opened(tmp_path: Path) -> None:
     for n in range(9):
         put(tmp_path, f"{n}.ipynb", OTHER if n < 8 else handed_in(), age=n)
-    assert taken_from(tmp_path, Caps(files=8)).status == "missing"
-    assert taken_from(tmp_path, Caps(entries=0)).status == "missing"
+    assert taken_from(tmp_path, IntakeLimits(files=8)).status == "missing"
+    assert taken_from(tmp_path, IntakeLimits(entries=0)).status == "missing"
     intake = taken_from(tmp_path)
     assert intake.status == "ok"
     assert "and 3 more" in intake.notes[1]

@@ -15,7 +15,7 @@ from tests.pages import SCRIPTS, SECONDS, environment
 from tests.test_cli import handed_in, refused, trainloop
 from trainloop.course import CONFIG_NAME, Course, as_glob, unfit_path
 from trainloop.grading.exchange import ReleaseFeedback
-from trainloop.grading.grade import submissions
+from trainloop.grading.folders import submissions
 from trainloop.grading.gradebook import SECRET, TIMESTAMP
 from trainloop.grading.record import _Autograde
 

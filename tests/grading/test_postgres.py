@@ -28,7 +28,8 @@ from trainloop.cli import app
 from trainloop.course import CONFIG_NAME, Course, CourseError
 from trainloop.grading.batch import GradedSummary, grade_class
 from trainloop.grading.engine import Setup, Threads
-from trainloop.grading.grade import LessonBundle, results, submissions
+from trainloop.grading.folders import submissions
+from trainloop.grading.grade import LessonBundle, results
 from trainloop.grading.record import check_gradebook, marks, record_class
 from trainloop.grading.settings import Grading
 

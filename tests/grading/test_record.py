@@ -24,7 +24,8 @@ from trainloop.classroom.demo import set_up
 from trainloop.course import CONFIG_NAME, Course, CourseError
 from trainloop.grading.batch import grade_class
 from trainloop.grading.engine import Setup, Threads
-from trainloop.grading.grade import LessonBundle, grade_folder, results, submissions
+from trainloop.grading.folders import submissions
+from trainloop.grading.grade import LessonBundle, grade_folder, results
 from trainloop.grading.record import check_gradebook, marks, read_verdict, record_class
 from trainloop.grading.settings import Grading
 from trainloop.sandbox.box import Box

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import plan, scale
-from benchmarks.scale import GROWTH, HOSTILE, ONE_IN, SLOWER, Run, ScaleError
+from benchmarks.scale import GROWTH, HOSTILE, ONE_IN, SLOWER, GradedRun, ScaleError
 from trainloop.checks.verdict import ExerciseResult
 from trainloop.course import Course
 from trainloop.grading.batch import GradedSummary
@@ -40,21 +40,21 @@ def mark(points: float, status: str = "ok") -> GradedSummary:
 
 
 def test_a_mark_that_differs_in_the_last_bit_is_found() -> None:
-    one = Run({"ada": mark(0.3)}, 1.0, (1.0,), 1.0)
+    one = GradedRun({"ada": mark(0.3)}, 1.0, (1.0,), 1.0)
     assert scale.differences(one, replace(one)) == []
-    (sentence,) = scale.differences(one, Run({"ada": mark(0.1 + 0.2)}, 1.0, (1.0,), 1.0))
+    (sentence,) = scale.differences(one, GradedRun({"ada": mark(0.1 + 0.2)}, 1.0, (1.0,), 1.0))
     assert sentence.startswith("ada has ")
 
 
 def test_a_lost_submission_is_found(tmp_path: Path) -> None:
-    one = Run({"ada": mark(2.0)}, 1.0, (1.0,), 1.0)
+    one = GradedRun({"ada": mark(2.0)}, 1.0, (1.0,), 1.0)
     with pytest.raises(ScaleError, match=r"^1 submissions have no mark"):
         scale.check_none_lost(one, {"ada": tmp_path, "ben": tmp_path}, Results(tmp_path))
     with pytest.raises(ScaleError, match=r"ada is not in the store"):
         scale.check_none_lost(one, {"ada": tmp_path}, Results(tmp_path))
     with pytest.raises(ScaleError, match=r"The grader failed on ada"):
         scale.check_none_lost(
-            Run({"ada": mark(0.0, "grader error")}, 1.0, (1.0,), 1.0), {"ada": tmp_path}, Results(tmp_path)
+            GradedRun({"ada": mark(0.0, "grader error")}, 1.0, (1.0,), 1.0), {"ada": tmp_path}, Results(tmp_path)
         )
 
 

@@ -18,7 +18,7 @@ from trainloop.checks.worked import Worked, dump
 from trainloop.course import CONFIG_NAME
 from trainloop.learner import counted, instant, lab, start
 from trainloop.learner.counted import ANSWER, FILE_NAME, Count
-from trainloop.learner.hunt import hunt, told
+from trainloop.learner.hunt import hunt, summary_lines
 from trainloop.learner.instant import ChecksFailed, check, hint
 from trainloop.learner.progress import progress, progress_table
 from trainloop.learner.worked import solution
@@ -186,8 +186,8 @@ def test_unaided_with_hints_and_after_the_answer_are_told_apart(
 def test_the_last_hint_names_a_lesson_to_read_again_and_an_earlier_one_does_not() -> None:
     counts = {name: Count(mended=True) for name in KEY.exercises}
     early, last = Count(frozenset({1, 2}), mended=True), Count(frozenset({3}), mended=True)
-    assert "stayed" in list(told(KEY, {**counts, "f": early}))[-1]
-    assert list(told(KEY, {**counts, "f": last}))[-1] == f"  2.5  {titles()['2.5']}"
+    assert "stayed" in list(summary_lines(KEY, {**counts, "f": early}))[-1]
+    assert list(summary_lines(KEY, {**counts, "f": last}))[-1] == f"  2.5  {titles()['2.5']}"
 
 
 def test_without_a_folder_what_passed_in_this_session_counts(

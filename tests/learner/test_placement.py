@@ -13,11 +13,11 @@ from trainloop.learner.placement import (
     PAGE,
     RECAPS,
     PlacementError,
+    advice,
     page,
     placement,
     questions,
-    read_answers,
-    told,
+    read_letters,
 )
 from trainloop.syllabus import MODULES
 
@@ -40,7 +40,7 @@ def test_the_order_is_mixed_and_no_letter_gives_itself_away() -> None:
 
 
 def test_who_knows_all_is_sent_to_the_recaps() -> None:
-    said = list(told(RIGHT))
+    said = list(advice(RIGHT))
     assert said[0] == "20 of 20 right."
     assert "1.6, 2.7, 3.9" in " ".join(said[1].split())
 
@@ -50,7 +50,7 @@ def test_what_was_missed_is_named_with_the_sentence_of_that_answer() -> None:
     unknown = next(place for place, one in enumerate(questions()) if one.lesson == "3.4")
     answers = RIGHT.copy()
     answers[missed], answers[unknown] = "A", "?"
-    said = "\n".join(told(answers))
+    said = "\n".join(advice(answers))
     assert said.startswith("18 of 20 right.")
     flat = " ".join(said.split())
     one = questions()[missed]
@@ -66,11 +66,11 @@ def test_what_was_missed_is_named_with_the_sentence_of_that_answer() -> None:
 )
 def test_other_answers_are_refused(text: str, why: str) -> None:
     with pytest.raises(PlacementError, match=why):
-        read_answers(text)
+        read_letters(text)
 
 
 def test_answers_are_read_as_people_write_them() -> None:
-    assert read_answers(", ".join(RIGHT).lower()) == RIGHT
+    assert read_letters(", ".join(RIGHT).lower()) == RIGHT
 
 
 def test_in_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from trainloop.cli import app
 from trainloop.course import CONFIG_NAME
 from trainloop.learner.progress import Progress, progress, remaining
 from trainloop.sandbox.box import Box
-from trainloop.syllabus import hours, in_words
+from trainloop.syllabus import hours, hours_in_words
 
 RIGHT = "def relu(x: torch.Tensor) -> torch.Tensor:\n    return x.clamp(min=0)"
 WRONG = "def relu(x):\n    return x.abs()"
@@ -131,8 +131,8 @@ def test_other_output_says_nothing() -> None:
 
 def test_a_time_in_words_is_read_back_to_the_half_hour() -> None:
     for halves in range(1, 200):
-        assert hours(in_words(halves / 2)) == halves / 2
-    assert (in_words(0.5), in_words(1), in_words(2.5)) == ("half an hour", "1 hour", "2.5 hours")
+        assert hours(hours_in_words(halves / 2)) == halves / 2
+    assert (hours_in_words(0.5), hours_in_words(1), hours_in_words(2.5)) == ("half an hour", "1 hour", "2.5 hours")
     assert hours("") == hours("an age") == 0
 
 

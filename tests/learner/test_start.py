@@ -530,10 +530,10 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def test_saves_of_other_files_do_not_wake_it(root: Path, work: Path) -> None:
-    keeper = start.Keeper(root / "release", work, (), log=None)
-    keeper.saved(model={"type": "file"}, os_path=str(work / "notes.md"), contents_manager=None)
-    keeper.saved(model={"type": "notebook"}, os_path=str(work / "a.ipynb"), contents_manager=None)
-    keeper._pool.shutdown()
+    updater = start.StartPageUpdater(root / "release", work, (), log=None)
+    updater.saved(model={"type": "file"}, os_path=str(work / "notes.md"), contents_manager=None)
+    updater.saved(model={"type": "notebook"}, os_path=str(work / "a.ipynb"), contents_manager=None)
+    updater._pool.shutdown()
     assert (work / lab.START).is_file()
 
 
@@ -541,22 +541,22 @@ def test_many_saves_are_one_page(root: Path, work: Path, monkeypatch: pytest.Mon
     written = []
     rows = start.rows
 
-    def slow(*arguments: Any) -> list[start.Row]:
+    def slow(*arguments: Any) -> list[start.LessonRow]:
         written.append(arguments)
         time.sleep(0.2)
         return rows(*arguments)
 
     monkeypatch.setattr(start, "rows", slow)
-    keeper = start.Keeper(root / "release", work, (), log=None)
+    updater = start.StartPageUpdater(root / "release", work, (), log=None)
     began = time.monotonic()
     for _ in range(50):
-        keeper.saved(model={"type": "notebook"})
+        updater.saved(model={"type": "notebook"})
     assert time.monotonic() - began < 5, "no save waits for the page: fifty would take ten seconds"
-    keeper._pool.shutdown()
+    updater._pool.shutdown()
     assert 1 <= len(written) <= 2, "one that is being written, and one that saw the last save"
 
 
 def test_a_save_at_the_very_end_goes_well(root: Path, work: Path) -> None:
-    keeper = start.Keeper(root / "release", work, (), log=None)
-    keeper._pool.shutdown()
-    keeper.saved(model={"type": "notebook"})
+    updater = start.StartPageUpdater(root / "release", work, (), log=None)
+    updater._pool.shutdown()
+    updater.saved(model={"type": "notebook"})

@@ -18,9 +18,9 @@ from trainloop.authoring.notebooks import worked_answer
 from trainloop.course import Course
 from trainloop.site import demonstrations
 from trainloop.site.build import FRAME_BYTES, build, with_pages
-from trainloop.site.demonstrations import shown
+from trainloop.site.demonstrations import lesson_outputs
 from trainloop.site.errors import SiteError
-from trainloop.site.lesson_page import NOTEBOOKS, box
+from trainloop.site.lesson_page import NOTEBOOKS, title_box
 from trainloop.site.mistakes import mistakes
 from trainloop.syllabus import TITLE
 
@@ -104,7 +104,7 @@ def test_the_front_page_says_what_the_course_is_and_where_to_begin(site: Site) -
     assert "make lab" in [" ".join(one.get_text().split()) for one in article.find_all("pre")]
     for one in site.lessons:
         row = article.select_one(f'li:has(a[href="lessons/{one.slug}.html"])')
-        assert row is not None and box(one)[0] in " ".join(row.get_text().split())
+        assert row is not None and title_box(one)[0] in " ".join(row.get_text().split())
     modules = {one.slug.split(".")[0] for one in site.lessons}
     heads = [head.get_text() for head in article.find_all("h3")]
     assert [head.removeprefix("Module ")[0] for head in heads] == sorted(modules)
@@ -114,7 +114,7 @@ def test_a_lesson_says_how_long_it_takes_and_leads_to_its_neighbours(site: Site)
     for place, one in enumerate(site.lessons):
         soup = BeautifulSoup((site.folder / "lessons" / f"{one.slug}.html").read_text(encoding="utf-8"), "html.parser")
         top = soup.select_one("article.bd-article blockquote")
-        minutes, need = box(one)
+        minutes, need = title_box(one)
         assert top is not None and minutes in " ".join(top.get_text().split()) and need
         assert f"../{NOTEBOOKS}/{one.slug}.ipynb" in [str(link["href"]) for link in soup.select(".take a[download]")]
         for side, near in (("left-prev", site.slugs[:place][-1:]), ("right-next", site.slugs[place + 1 :][:1])):
@@ -210,7 +210,7 @@ def test_new_words_run_nothing_and_a_link_that_leads_nowhere_is_refused(
 def test_a_demonstration_that_fails_is_told(tmp_path: Path) -> None:
     broken = lesson(tmp_path, spoiled("torch.arange(3.0)", "1 / 0"))
     with pytest.raises(SiteError, match="ZeroDivisionError"):
-        shown(broken, tmp_path / "kept")
+        lesson_outputs(broken, tmp_path / "kept")
     assert not list(tmp_path.glob("kept/*"))
 
 

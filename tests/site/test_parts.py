@@ -19,7 +19,7 @@ from trainloop.learner.placement import RECAPS, questions
 from trainloop.site import book, build, frames, guide_pages, sheet, signs
 from trainloop.site.errors import SiteError
 from trainloop.site.lesson_page import _option_lists
-from trainloop.site.mistakes import difference, mistakes
+from trainloop.site.mistakes import diff_lines, mistakes
 from trainloop.syllabus import is_optional
 
 GLOSSARY = """\
@@ -60,7 +60,7 @@ def test_a_few_values_are_all_drawn() -> None:
 def test_a_mistake_is_told_by_the_lines_that_differ() -> None:
     right = ["def f(x):", "    y = x", "    a = 1", "    b = 2", "    c = 3", "    return y"]
     wrong = ["def f(x):", "    y = -x", "    a = 1", "    b = 2", "    c = 3", "    return y + 1"]
-    told = list(difference(right, wrong))
+    told = list(diff_lines(right, wrong))
     assert [line for line in told if line[0] in "+-"] == [
         "-    y = x",
         "+    y = -x",

@@ -30,7 +30,8 @@ from trainloop.checks.key import Key
 from trainloop.course import CONFIG_NAME, Course
 from trainloop.grading.batch import grade_class
 from trainloop.grading.engine import Setup, Threads
-from trainloop.grading.grade import LessonBundle, results, submissions
+from trainloop.grading.folders import submissions
+from trainloop.grading.grade import LessonBundle, results
 from trainloop.grading.record import record_class
 from trainloop.grading.settings import Grading
 from trainloop.sandbox.box import Box

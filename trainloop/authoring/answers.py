@@ -39,9 +39,9 @@ from trainloop.authoring.errors import LessonError
 NAME = "answers.md"
 REFERENCE = "reference"
 
-Kind: TypeAlias = Literal["base", "mistake", "alternative", "judge"]
+AnswerKind: TypeAlias = Literal["base", "mistake", "alternative", "judge"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[AnswerKind, ...] = get_args(AnswerKind)
 FORMS = 'python base, diff mistake, diff mistake of="...", python mistake, python alternative="...", python judge'
 INFO = re.compile(r'(?P<language>python|diff) (?P<kind>\w+)(?:="(?P<name>[^"]*)")?(?: of="(?P<of>[^"]*)")?')
 LINE = re.compile(r"- (?:(?P<of>[^`:]+): )?(?P<edit>.+)")  # an edit in one line, as an item of a list
@@ -55,7 +55,7 @@ class Answer:
     `line` is that of the first line between its fences, in `path`.
     """
 
-    kind: Kind
+    kind: AnswerKind
     sentence: str
     code: str
     path: Path
@@ -88,7 +88,7 @@ class Answers:
 class _Fence:
     """A fence as written, with the sentence above it. Its edit is not made yet."""
 
-    kind: Kind
+    kind: AnswerKind
     source: str
     line: int
     name: str
@@ -207,7 +207,7 @@ def _end(token: Token) -> int:
 def _answers(path: Path, fences: Sequence[_Fence], reference: str) -> Answers:
     """All answers of one exercise, with the edits made. What they edit may stand anywhere under the same heading."""
 
-    def all_of(kind: Kind) -> tuple[Answer, ...]:
+    def all_of(kind: AnswerKind) -> tuple[Answer, ...]:
         return tuple(_answer(path, fence, targets) for fence in fences if fence.kind == kind)
 
     targets = _targets(path, fences, reference)

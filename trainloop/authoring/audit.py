@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainloop.authoring.draws import TITLE, drawn
-from trainloop.authoring.generic_edits import Edit, edits
+from trainloop.authoring.generic_edits import Edit, edits, function_parameters
 from trainloop.authoring.key_maker import given_arrays, known_words, observe_answers
 from trainloop.authoring.lesson import Check, Exercise, Lesson, without_markers
 from trainloop.checks import values
@@ -54,6 +54,7 @@ class Audited:
 
     exercise: str
     edits: int = 0
+    every: int = 0  # edits that there are, of which these may be a sample
     equivalent: int = 0
     by_eye: int = 0
     caught: int = 0
@@ -95,10 +96,11 @@ def audit(
     for name, one in lesson.exercises.items():
         if not one.is_question:
             tried = _tried(lesson, one)
+            every = len(tried)
             if sample is not None and sample < len(tried):
                 tried = dict(random.Random(name).sample([*tried.items()], sample))
             seen = observe_answers(lesson, boxes, [(name, edit.code) for edit in tried])
-            found.append(_audited(lesson, key.exercises[name], tried, seen, boxes, judged))
+            found.append(replace(_audited(lesson, key.exercises[name], tried, seen, boxes, judged), every=every))
             advance(name)
     return found
 
@@ -114,7 +116,7 @@ def report(slug: str, found: Sequence[Audited]) -> str:
             for edit, sentence in one.coincidences
         ]
         lines += [f"  {one.exercise}: is never read, one number is all that shows: {text}" for text in one.thin]
-        if one.by_eye > BY_EYE * one.edits:
+        if one.by_eye > BY_EYE * one.every:
             lines.append(f"  {one.exercise}: {one.by_eye} edits are judged by eye; at most {BY_EYE:.0%} may be.")
     return "\n".join(lines)
 
@@ -210,7 +212,7 @@ def _tell(found: Audited, key: ExerciseKey, edit: Edit, is_own: bool, seen: Mapp
     mistakes = {one.mistake for one in wrong if one.mistake is not None}
     if mistakes:
         found.named += 1
-        found.coincidences += [(edit, key.sentences[one]) for one in sorted(mistakes) if _coincides(key, one, seen)]
+        found.coincidences += [(edit, key.sentences[one]) for one in sorted(mistakes & Evidence(key, seen).refuted())]
         return
     of_edits = {EDITED.format(one.what) for one in key.edits}
     without = [one for one in judge(replace(key, edits=()), seen).checks if one.status != "ok" and not one.hidden]
@@ -224,16 +226,6 @@ def _tell(found: Audited, key: ExerciseKey, edit: Edit, is_own: bool, seen: Mapp
         found.stopped += 1
     else:
         found.bare.append(edit)
-
-
-def _coincides(key: ExerciseKey, mistake: int, seen: Mapping[str, Observation]) -> bool:
-    """Whether a hidden check tells the answer from the mistake that is named for it."""
-    for check in key.checks:
-        if check.hidden and check.rule["rule"] == "close" and check.name in seen:
-            would_be = check.mistakes[mistake] or check.expected
-            if not values.same(seen[check.name], would_be, check.rule["rtol"], check.rule["atol"]):
-                return True
-    return False
 
 
 # -------------------------------------------------------------------------------------------------------- silent edits
@@ -251,7 +243,7 @@ def silent_edits(answer: str, lesson: Lesson) -> Iterator[Edit]:
     }
     for place, node in enumerate(ast.walk(tree)):
         if isinstance(node, ast.FunctionDef):
-            for body, what in _silent(node, bound):
+            for body, what in _silent(node):
                 other = copy.deepcopy(tree)
                 target = list(ast.walk(other))[place]
                 assert isinstance(target, ast.FunctionDef)
@@ -268,9 +260,25 @@ def silent_edits(answer: str, lesson: Lesson) -> Iterator[Edit]:
                     call.args = [one.value]
                     one.value = call
             yield Edit(ast.unparse(ast.fix_missing_locations(other)), "the result is cut off from its graph")
+            yield from _taken(tree, place, bound)
 
 
-def _silent(function: ast.FunctionDef, bound: set[str]) -> Iterator[tuple[str, str]]:
+def _taken(tree: ast.Module, place: int, bound: set[str]) -> Iterator[Edit]:
+    """The function at a place, with the notebook's own value in the place of an argument, read by its name."""
+    function = list(ast.walk(tree))[place]
+    assert isinstance(function, ast.FunctionDef)
+    for name in function_parameters(function):
+        if name in bound:
+            other = copy.deepcopy(tree)
+            target = list(ast.walk(other))[place]
+            assert isinstance(target, ast.FunctionDef)
+            first = int(ast.get_docstring(target) is not None)
+            target.body[first:first] = ast.parse(f"{name} = from_notebook()").body
+            other.body += ast.parse(f"def from_notebook(): return {name}").body
+            yield Edit(ast.unparse(ast.fix_missing_locations(other)), f"`{name}` is taken from the notebook")
+
+
+def _silent(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
     """Statements to put first, and what they do."""
     for one in (*function.args.args, *function.args.kwonlyargs):
         name = one.arg
@@ -278,8 +286,6 @@ def _silent(function: ast.FunctionDef, bound: set[str]) -> Iterator[tuple[str, s
             continue
         number, tensor = f"isinstance({name}, (int, float))", f"hasattr({name}, 'detach')"
         kind = ast.unparse(one.annotation) if one.annotation else ""
-        if name in bound:
-            yield f"{name} = globals().get('{name}', {name})", f"`{name}` is taken from the notebook"
         if "Tensor" not in kind:
             once = f"globals().setdefault('first_{name}', {name})"
             yield f"{name} = {once} if {number} else {name}", f"`{name}` is read once, and never again"
@@ -296,20 +302,23 @@ def _silent(function: ast.FunctionDef, bound: set[str]) -> Iterator[tuple[str, s
 
 def _equivalent(lesson: Lesson, exercise: Exercise, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
     """Those that agree with the reference whatever numbers stand in the checks."""
-    left, given = list(unnoticed), given_arrays(lesson)
+    undecided, given = list(unnoticed), given_arrays(lesson)
     at_once = max(1, MAX_CHECKS // max(1, len(exercise.checks)))
-    for start in (0, *range(FEW, DRAWS, at_once)):  # first a few: what is no equivalent differs soon
-        if not left:
-            break
-        draws = range(start, min(DRAWS, start + at_once) if start else min(DRAWS, FEW))
-        text = drawn(exercise.name, without_markers(exercise.check.source), draws)
-        answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in left))]
+    start, stop = 0, FEW  # first a few: what is no equivalent differs soon
+    while undecided and start < DRAWS:
+        text = drawn(exercise.name, without_markers(exercise.check.source), range(start, stop))
+        answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in undecided))]
         seen = observe_answers(_with_checks(lesson, exercise, text), boxes, answers, given)
         right = seen[exercise.name, exercise.cell.source]
-        if TITLE not in right or right[TITLE]["saw"] != "value":
+        if TITLE not in right and stop - start > 1:  # too long for the time that one answer has
+            at_once = max(1, (stop - start) // 4)
+        elif TITLE not in right or right[TITLE]["saw"] != "value":
             raise AuditError(f"{lesson.path}: the checks of {exercise.name} with drawn numbers stop: {right}")
-        left = [edit for edit in left if _is_same(seen[exercise.name, edit.code], right)]
-    return set(left)
+        else:
+            undecided = [edit for edit in undecided if _is_same(seen[exercise.name, edit.code], right)]
+            start = stop
+        stop = min(DRAWS, start + at_once)
+    return set(undecided)
 
 
 def _is_same(mine: Mapping[str, Observation], right: Mapping[str, Observation]) -> bool:

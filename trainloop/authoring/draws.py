@@ -23,12 +23,12 @@ SPREAD = 0.3  # of a drawn number, as a share of the one that stands there
 FIRST = 32  # numbers of an array that are kept; of the rest only sums
 TITLE = "all draws"
 CELL = """\
-from trainloop.authoring.draws import digest as _digest
-_check, _digests = check, []
+from trainloop.authoring.draws import numeric_summary as _summary
+_check, _summaries = check, []
 def check(exercise, observations, rules=None, worth=None):
-    _digests.extend(_digest(call) for call in {{**observations, **(rules or {{}})}}.values())
+    _summaries.extend(_summary(call) for call in {{**observations, **(rules or {{}})}}.values())
 {draws}
-_check({exercise!r}, {{{title!r}: lambda: __import__("torch").tensor([one for each in _digests for one in each])}})
+_check({exercise!r}, {{{title!r}: lambda: __import__("torch").tensor([one for each in _summaries for one in each])}})
 """
 
 
@@ -40,7 +40,7 @@ def drawn(exercise: str, cell: str, draws: range) -> str:
 
 
 class _Numbers(ast.NodeTransformer):
-    """Other floating-point numbers in a check cell."""
+    """Other floating-point numbers in a check cell; how many of something there are stays."""
 
     def __init__(self, draw: int) -> None:
         self._picker = random.Random(draw)
@@ -51,8 +51,13 @@ class _Numbers(ast.NodeTransformer):
             node.value = round(node.value * (1 + by) if node.value else by, 6)
         return node
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "arange":
+            return node
+        return self.generic_visit(node)
 
-def digest(call: Callable[[], object]) -> list[float]:
+
+def numeric_summary(call: Callable[[], object]) -> list[float]:
     """What a check would see, in a few numbers: its form, its numbers or their sums; an error in one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

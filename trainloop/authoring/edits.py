@@ -161,9 +161,9 @@ def _position(lines: Sequence[str], place: _Place) -> int:
     if len(found) == 1:
         return found[0]
     if found:
-        told = f"these lines stand there {len(found)} times; add a line of context that tells which"
+        message = f"these lines stand there {len(found)} times; add a line of context that tells which"
     elif missing := [line for line in place.old if line not in lines]:
-        told = f"there is no line {missing[0]!r}; blanks at the beginning count"
+        message = f"there is no line {missing[0]!r}; blanks at the beginning count"
     else:
-        told = f"these lines do not stand there one below the other; write {PLACE_SEPARATOR} between two places"
-    raise EditError(place.line, told)
+        message = f"these lines do not stand there one below the other; write {PLACE_SEPARATOR} between two places"
+    raise EditError(place.line, message)

@@ -459,16 +459,16 @@ def _refuse_unnamed(part: ExerciseKey, mistake: Answer, index: int, runner: _Run
     sentence = part.sentences[index]
     others = sorted({part.sentences[check.mistake] for check in failed if check.mistake is not None} - {sentence})
     if others:
-        told = f'this mistake gets the sentence "{others[0]}"; add a check that tells it apart'
-        raise LessonError(mistake.path, mistake.line, told)
+        message = f'this mistake gets the sentence "{others[0]}"; add a check that tells it apart'
+        raise LessonError(mistake.path, mistake.line, message)
     if not any(check.mistake is not None and not check.hidden for check in result.checks):
         seen = runner.tried(part.name, mistake.code)
         if not any(not check.hidden for check in failed):
-            told = "this mistake shows in hidden checks only; add one in plain sight"
-            raise LessonError(mistake.path, mistake.line, told)
+            message = "this mistake shows in hidden checks only; add one in plain sight"
+            raise LessonError(mistake.path, mistake.line, message)
         if not Evidence(part, seen).is_thin(index):  # a single number names nothing: `audit` lists these
-            told = f"this mistake gets no name: {failed[0].sentence}; add a check that tells it apart"
-            raise LessonError(mistake.path, mistake.line, told)
+            message = f"this mistake gets no name: {failed[0].sentence}; add a check that tells it apart"
+            raise LessonError(mistake.path, mistake.line, message)
 
 
 def _first_failure(result: ExerciseResult) -> str:

@@ -35,12 +35,12 @@ from trainloop.authoring.answers import Answer, Answers, read_answers
 from trainloop.authoring.errors import LessonError
 from trainloop.checks.evidence import AS_RELEASED
 
-Kind: TypeAlias = Literal[
+CellKind: TypeAlias = Literal[
     "markdown", "written", "demo", "drawing", "exercise", "check", "options", "hints", "predict", "proof"
 ]
 
 # The attribute that makes a fence what it is, and those it may have besides. A fence without one is an idea cell.
-ATTRIBUTES: dict[Kind, frozenset[str]] = {
+ATTRIBUTES: dict[CellKind, frozenset[str]] = {
     "exercise": frozenset(),
     "check": frozenset({"points"}),
     "drawing": frozenset(),
@@ -64,7 +64,7 @@ class Cell:
     for prose and idea cells; of a drawing cell, it says what is drawn.
     """
 
-    kind: Kind
+    kind: CellKind
     source: str
     line: int
     exercise: str = ""
@@ -223,7 +223,7 @@ def _cell(path: Path, raw: NotebookNode, line: int) -> Cell:
     kinds = [kind for kind in ATTRIBUTES if kind in metadata]
     if len(kinds) > 1:
         raise LessonError(path, line, f"a cell is one thing, not {' and '.join(kinds)}")
-    kind: Kind = kinds[0] if kinds else "demo"
+    kind: CellKind = kinds[0] if kinds else "demo"
     value = metadata.pop(kinds[0]) if kinds else ""
     exercise = value if isinstance(value, str) else ""
     points = _points(path, line, metadata.get("points", 0)) if kind == "check" else 0.0
@@ -240,7 +240,7 @@ def _points(path: Path, line: int, points: object) -> float:
 def _exercises(lesson: Lesson) -> dict[str, Exercise]:
     path, heading = lesson.path, ""
     headings: dict[str, str] = {}
-    groups: dict[tuple[str, Kind], list[Cell]] = {}
+    groups: dict[tuple[str, CellKind], list[Cell]] = {}
     for cell in lesson.cells:
         if cell.kind == "markdown":
             heading = (re.findall(r"^#{2,3} +(.+)$", cell.source, re.M) or [heading])[-1]
@@ -257,12 +257,12 @@ def _exercises(lesson: Lesson) -> dict[str, Exercise]:
 
 
 def _exercise(
-    lesson: Lesson, name: str, title: str, groups: dict[tuple[str, Kind], list[Cell]], answers: Answers
+    lesson: Lesson, name: str, title: str, groups: dict[tuple[str, CellKind], list[Cell]], answers: Answers
 ) -> Exercise:
-    def all_of(kind: Kind) -> tuple[Cell, ...]:
+    def all_of(kind: CellKind) -> tuple[Cell, ...]:
         return tuple(groups.get((name, kind), ()))
 
-    def one(kind: Kind, advice: str) -> Cell:
+    def one(kind: CellKind, advice: str) -> Cell:
         found = all_of(kind)
         if len(found) == 1:
             return found[0]

@@ -221,7 +221,7 @@ def _long_cells(lesson: Lesson) -> Iterator[tuple[int, str]]:
 
 
 def _title_box(lesson: Lesson) -> Iterator[tuple[int, str]]:
-    due = pace.box(lesson)
+    due = pace.time_sentence(lesson)
     for cell in lesson.prose:
         if match := TITLE_BOX.search(cell.source):
             line = cell.line + cell.source[: match.start()].count("\n")
@@ -317,12 +317,12 @@ def _answers(exercise: Exercise) -> Iterator[LessonError]:
     """What is refused in `answers.md` once it can be read."""
     for each in (*exercise.mistakes, *exercise.alternatives):
         if not each.sentence:
-            told = f"this {each.kind} has no sentence; write a paragraph directly above its fence"
-            yield LessonError(each.path, each.line, told)
+            message = f"this {each.kind} has no sentence; write a paragraph directly above its fence"
+            yield LessonError(each.path, each.line, message)
     for answer in (*exercise.alternatives, *exercise.judges):
         for line, name, missing in _unhinted_functions(answer.tree()):
-            told = f"`{name}` lacks type hints for {', '.join(missing)}"
-            yield LessonError(answer.path, answer.line + line - 1, told)
+            message = f"`{name}` lacks type hints for {', '.join(missing)}"
+            yield LessonError(answer.path, answer.line + line - 1, message)
 
 
 def _written(lesson: Lesson) -> Iterator[tuple[int, str]]:

@@ -143,7 +143,7 @@ def page(lessons: Sequence[Lesson]) -> str:
             continue
         holds, why = _entry(lesson)
         lines = loop(lesson, holds)
-        shown = ["```diff", *changes(before, lines), "```"] if before else ["```python", *lines, "```"]
+        shown = ["```diff", *changed_lines(before, lines), "```"] if before else ["```python", *lines, "```"]
         parts.append("\n".join([f"## {_title(lesson)}", "", _wrapped(f"{why} {_link(lesson)}"), "", *shown]))
         before = lines
     left_out = [lesson for lesson in lessons if number(lesson) in WITHOUT]
@@ -189,7 +189,7 @@ def loop(lesson: Lesson, holds: str) -> list[str]:
     raise LessonError(lesson.path, 1, f'no loop over epochs or steps in an idea cell holds "{holds}"; see {table}')
 
 
-def changes(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
+def changed_lines(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
     """The lines of a loop with what was done to them: blank, `-` or `+` in the first column."""
     old, new = [_code(line) for line in before], [_code(line) for line in after]
     for what, first, last, begin, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():

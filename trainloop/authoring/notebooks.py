@@ -52,7 +52,7 @@ LANGUAGE = {
 
 def source_notebook(lesson: Lesson, proofs: bool = False) -> NotebookNode:
     """The instructor's notebook; with `proofs`, also the cells that hold the prose to its numbers."""
-    cells, names = [], _Names()
+    cells, names = [], _CellIds()
     for cell in lesson.cells:
         if cell.kind == "markdown":
             cells.append(new_markdown_cell(cell.source, id=names.next(cell.source)))
@@ -111,7 +111,7 @@ def _notebook(cells: list[NotebookNode], about: Json) -> NotebookNode:
     return notebook
 
 
-class _Names:
+class _CellIds:
     """Readable, stable cell ids: the section's heading, and a number."""
 
     def __init__(self) -> None:
@@ -264,15 +264,15 @@ def refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:
             raise LessonError(lesson.path, written.line, "this model answer shows in the release")
     for exercise in lesson.exercises.values():
         for check in exercise.checks:
-            told = check.call if check.title in exercise.visible_titles else check.title
-            if check.hidden and (told in text or told in visible):
+            leak = check.call if check.title in exercise.visible_titles else check.title
+            if check.hidden and (leak in text or leak in visible):
                 raise LessonError(lesson.path, check.line, f'the hidden check "{check.title}" shows in the release')
         answer_cells = "\n".join(cell.source for cell in released.cells if cell.id in lesson.exercises)
         hints = "\n".join(exercise.hints.values())
         for line in _solution_lines(exercise):  # a demonstration may hold the same line; a stub may not
             if (line in answer_cells or line in hints) and not exercise.is_script:
-                told = f"a line of the solution shows in the release: {line}"
-                raise LessonError(lesson.path, exercise.cell.line, told)
+                message = f"a line of the solution shows in the release: {line}"
+                raise LessonError(lesson.path, exercise.cell.line, message)
         if exercise.is_script:
             _refuse_open_script(lesson, exercise, next(one.source for one in released.cells if one.id == exercise.name))
 

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from trainloop.authoring.lesson import Lesson
-from trainloop.syllabus import in_words
+from trainloop.syllabus import hours_in_words
 
 STATED = re.compile(r"^Difficulty ([1-5]) of 5, importance ([1-5]) of 5, about (\d+) minutes?\.", re.M)
 FORMULA = re.compile(r"\$\$.*?\$\$", re.S)
@@ -49,7 +49,7 @@ def minutes(lesson: Lesson, pace: Pace) -> float:
     return words(lesson) / pace.words + lines / pace.lines + formulas * pace.formula + stated * pace.exercise
 
 
-def box(lesson: Lesson) -> str:
+def time_sentence(lesson: Lesson) -> str:
     """What the title box says of the time, such as "About 2 hours; 75 minutes if the mathematics is familiar."."""
     familiar = -(-round(minutes(lesson, FAMILIAR)) // 5) * 5
-    return f"About {in_words(minutes(lesson, NEW) / 60)}; {familiar} minutes if the mathematics is familiar."
+    return f"About {hours_in_words(minutes(lesson, NEW) / 60)}; {familiar} minutes if the mathematics is familiar."

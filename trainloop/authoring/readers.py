@@ -87,13 +87,13 @@ def refuse(answer: ReaderAnswer, result: ExerciseResult) -> None:
     failed = sorted((check for check in result.checks if check.status != "ok"), key=lambda check: check.hidden)
     if answer.truth == "right":
         if failed:
-            told = f"this right answer loses points: {failed[0].title}: {failed[0].sentence}"
-            raise LessonError(answer.path, answer.line, told)
+            message = f"this right answer loses points: {failed[0].title}: {failed[0].sentence}"
+            raise LessonError(answer.path, answer.line, message)
     elif not failed:
         raise LessonError(answer.path, answer.line, "this wrong answer gets full marks; add a check")
     elif _bare(failed[0].sentence) != _bare(answer.sentence):
-        told = f"this answer now reads: {failed[0].sentence} See whether that is true of it, and write it down."
-        raise LessonError(answer.path, answer.line, told)
+        message = f"this answer now reads: {failed[0].sentence} See whether that is true of it, and write it down."
+        raise LessonError(answer.path, answer.line, message)
 
 
 def _bare(sentence: str) -> str:

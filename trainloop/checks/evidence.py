@@ -112,13 +112,13 @@ class Evidence:
 
     def relation(self, check: CheckKey) -> str | None:
         """What the numbers that this check saw have to do with the right ones, if that can be told."""
-        told: dict[str, list[int | None]] = {}
+        places_of: dict[str, list[int | None]] = {}
         for piece in self._pieces:
             if piece.check is check and piece.pair is not None and not piece.is_right:
                 part = [one.pair for one in self._pieces if one.part == piece.part and one.pair and not one.is_right]
                 if sentence := relations.tell(piece.pair, part):
-                    told.setdefault(sentence, []).append(piece.place)
-        return " ".join(f"{_items_of(places)}{sentence}" for sentence, places in told.items()) or None
+                    places_of.setdefault(sentence, []).append(piece.place)
+        return " ".join(f"{_items_of(places)}{sentence}" for sentence, places in places_of.items()) or None
 
     @cached_property
     def edit(self) -> EditKey | None:
@@ -142,6 +142,23 @@ class Evidence:
         everything = range(len(self._pieces))
         return all(self._does_fit(at, mistake) for at in everything) and not self._is_enough(everything)
 
+    def refuted(self) -> set[int]:
+        """The mistakes that are named for a part, and that a hidden check of the same part tells the answer from.
+
+        Only where numbers are compared: elsewhere two answers of one mistake need not agree.
+        """
+        hidden = [
+            piece
+            for check in self.key.checks
+            if check.hidden and check.rule["rule"] == "close" and check.name in self._observations
+            for piece in _pieces(check, self._observations[check.name], self.key.defines)
+        ]
+        return {
+            mistake
+            for part, mistake in self._named.items()
+            if mistake is not None and not all(piece.fits(mistake) for piece in hidden if piece.part == part)
+        }
+
     @cached_property
     def _named(self) -> Mapping[str, int | None]:
         """The mistake that each part shows."""
@@ -152,11 +169,11 @@ class Evidence:
     def _best(self, part: str) -> int | None:
         """The mistake that explains a part, and most of everything else."""
         mine = [at for at, piece in enumerate(self._pieces) if piece.part == part]
-        left: Sequence[int] = range(len(self.key.sentences))
+        candidates: Sequence[int] = range(len(self.key.sentences))
         for at in sorted(mine, key=lambda at: self._pieces[at].is_right):  # what is wrong leaves the fewest
-            left = [mistake for mistake in left if self._does_fit(at, mistake)]
-        left = [mistake for mistake in left if self._explains(mistake, mine)]
-        return max(left, key=self._count) if len(left) > 1 else next(iter(left), None)
+            candidates = [mistake for mistake in candidates if self._does_fit(at, mistake)]
+        candidates = [mistake for mistake in candidates if self._explains(mistake, mine)]
+        return max(candidates, key=self._count) if len(candidates) > 1 else next(iter(candidates), None)
 
     def _explains(self, mistake: int, part: Sequence[int]) -> bool:
         """Whether a mistake that fits a part is refuted by nothing of its function, and is more than a coincidence."""

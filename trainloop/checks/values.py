@@ -93,14 +93,14 @@ class Observation(TypedDict):
 
 
 class TooLarge(ValueError):
-    """A value is beyond the caps above."""
+    """A value is beyond the limits above."""
 
 
 def encode(value: object, depth: int = 0) -> Value:
     """Turn `value` into plain JSON. Unknown types become `{"type": "opaque", "name": ...}`.
 
     Raises:
-        TooLarge: the value is beyond the caps of this module.
+        TooLarge: the value is beyond the limits of this module.
     """
     if depth > MAX_DEPTH:
         raise TooLarge(f"lists inside lists, more than {MAX_DEPTH} deep")

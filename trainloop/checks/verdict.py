@@ -142,13 +142,13 @@ def _by_title(key: ExerciseKey, each: Sequence[CheckResult]) -> tuple[CheckResul
     rules_of = {check.title for check in key.checks if check.caps}
     for check, result in zip(key.checks, each, strict=True):
         found.setdefault(check.title, []).append(result)
-    told = []
+    results = []
     for title, twins in found.items():
         worst = next((one for one in twins if one.status != "ok"), twins[0])
         possible = 0.0 if title in rules_of else sum(one.possible for one in twins)
         points = possible if worst.status == "ok" else 0.0
-        told.append(replace(worst, points=points, possible=possible, rule=title in rules_of))
-    return tuple(told)
+        results.append(replace(worst, points=points, possible=possible, rule=title in rules_of))
+    return tuple(results)
 
 
 def _beside_values(key: ExerciseKey, checks: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:
@@ -272,7 +272,7 @@ def _describe(check: CheckKey, observation: Observation) -> tuple[str, list[str]
     fact = _difference(value, expected, check.rule) + (" Is there a `return`?" if value["type"] == "None" else "")
     if "digest" in expected:
         return fact, called
-    return fact, [*called, f"Yours:    {show(value)}", f"Expected: {show(expected)}"]
+    return fact, [*called, f"Yours:    {value_text(value)}", f"Expected: {value_text(expected)}"]
 
 
 def _describe_error(observation: Observation) -> str:
@@ -307,7 +307,7 @@ def _describe_accuracy(rule: Rule, observation: Observation) -> str:
     share = rules.share_right(rule, observation)
     wanted = values.array(rule["labels"]).shape
     if share is None:
-        return f"One predicted class a row is expected, shape {wanted}; got {show(observation['value'])}."
+        return f"One predicted class a row is expected, shape {wanted}; got {value_text(observation['value'])}."
     return f"{share:.1%} of the predictions are right; at least {rule['at_least']:.0%} must be."
 
 
@@ -387,7 +387,7 @@ def _shape(value: Value) -> str:
     return str(tuple(value["shape"]))
 
 
-def show(value: Value, limit: int = 8) -> str:
+def value_text(value: Value, limit: int = 8) -> str:
     """An encoded value in one short line, at most `limit` numbers of it."""
     if values.is_array(value):
         if not value["shape"]:
@@ -400,7 +400,7 @@ def show(value: Value, limit: int = 8) -> str:
     if value["type"] in ("list", "tuple", "dict"):
         named = value["type"] == "dict"
         shown = [
-            f"{item[0]!r}: {show(item[1], limit // 2)}" if named else show(item, limit // 2)
+            f"{item[0]!r}: {value_text(item[1], limit // 2)}" if named else value_text(item, limit // 2)
             for item in value["items"][:limit]
         ]
         inner = ", ".join([*shown, "..."] if len(value["items"]) > limit else shown)

@@ -22,7 +22,7 @@ TITLE_SEPARATOR = " · "  # titles
 UNCOUNTED = 1_000  # checks: all of them, in a notebook of before they were counted
 
 
-def number(points: float) -> str:
+def points_text(points: float) -> str:
     """Points without needless zeros."""
     return f"{points:.2f}".rstrip("0").rstrip(".")
 
@@ -60,16 +60,18 @@ def tally(result: ExerciseResult) -> str:
     passed = sum(one.status == "ok" for one in checks)
     broken = sum(one.status != "ok" for one in result.checks if one.rule)
     # A call that crashed has broken no rule, and has not shown that it keeps one.
-    told = f"; {broken} rule{'s' * (broken > 1)} not seen to be kept: at most half of the points" if broken else ""
+    rules_note = (
+        f"; {broken} rule{'s' * (broken > 1)} not seen to be kept: at most half of the points" if broken else ""
+    )
     how_many = f"All {passed}" if passed == len(checks) and not broken else f"{passed} of {len(checks)}"
     if is_untouched(result):
-        said = result.checks[0].sentence
-        if said == STUB:
-            return f"`{result.name}` is n{said[1:]}"
-        if said == AS_RELEASED:
-            return f"`{result.name}` is not mended yet: t{said[1:].partition(':')[0]}."
-        return f"{how_many} checks of `{result.name}` passed: {said}"
-    return f"{how_many} checks of `{result.name}` passed{told}."
+        sentence = result.checks[0].sentence
+        if sentence == STUB:
+            return f"`{result.name}` is n{sentence[1:]}"
+        if sentence == AS_RELEASED:
+            return f"`{result.name}` is not mended yet: t{sentence[1:].partition(':')[0]}."
+        return f"{how_many} checks of `{result.name}` passed: {sentence}"
+    return f"{how_many} checks of `{result.name}` passed{rules_note}."
 
 
 def is_untouched(result: ExerciseResult) -> bool:

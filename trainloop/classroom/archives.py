@@ -26,17 +26,17 @@ OUTSIDE = "has a path that leads out of the archive"
 
 
 @dataclass(frozen=True)
-class Caps:
+class DeliveryLimits:
     """How much of a delivery is unpacked."""
 
-    file_bytes: int = submitted_files.Caps().file_bytes  # of a notebook, and of a student's own zip archive
-    files: int = submitted_files.Caps().files  # notebooks of a student: intake opens no more
+    file_bytes: int = submitted_files.IntakeLimits().file_bytes  # of a notebook, and of a student's own zip archive
+    files: int = submitted_files.IntakeLimits().files  # notebooks of a student: intake opens no more
     entries: int = 200_000  # in an archive or folder
     inner_entries: int = 2_000  # in a student's own zip archive; one with more is not opened
     total_bytes: int = 20 * 2**30  # of all notebooks together
 
 
-CAPS = Caps()
+DELIVERY_LIMITS = DeliveryLimits()
 
 
 class CollectError(CourseError):
@@ -75,28 +75,28 @@ def expect_there(*paths: Path) -> None:
             )
 
 
-def read_sources(path: Path, stack: contextlib.ExitStack, slug: str, caps: Caps) -> Iterator[Source]:
+def read_sources(path: Path, stack: contextlib.ExitStack, slug: str, limits: DeliveryLimits) -> Iterator[Source]:
     """What lies at a path: an archive, or a folder with archives and files."""
     expect_there(path)
     if path.is_dir():
-        yield from _folder(path, stack, slug, caps)
+        yield from _folder(path, stack, slug, limits)
     elif path.suffix.lower() == ".zip":
-        yield _archive(path, stack, caps)
+        yield _archive(path, stack, limits)
     else:
-        yield Source((_file(path, (path.name,), caps),), path.stat().st_mtime)
+        yield Source((_file(path, (path.name,), limits),), path.stat().st_mtime)
 
 
-def _archive(path: Path, stack: contextlib.ExitStack, caps: Caps) -> Source:
+def _archive(path: Path, stack: contextlib.ExitStack, limits: DeliveryLimits) -> Source:
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except UNREADABLE as error:
         raise CollectError(
             f"{path} cannot be read as a zip archive ({error}). Was the download cut off? Download it again."
         ) from None
-    return Source(_capped(members(archive, caps), path, caps), path.stat().st_mtime)
+    return Source(_bounded(members(archive, limits), path, limits), path.stat().st_mtime)
 
 
-def _folder(path: Path, stack: contextlib.ExitStack, slug: str, caps: Caps) -> Iterator[Source]:
+def _folder(path: Path, stack: contextlib.ExitStack, slug: str, limits: DeliveryLimits) -> Iterator[Source]:
     """A folder. An archive that lies in it is read by itself, unless its name says that a student handed it in."""
     loose = []
     for inner in sorted(path.rglob("*")):
@@ -106,33 +106,33 @@ def _folder(path: Path, stack: contextlib.ExitStack, slug: str, caps: Caps) -> I
         sign = parse_name(inner.name, slug)
         is_students = len(parts) > 1 or (sign is not None and sign.person.system != "folder")
         if inner.suffix.lower() == ".zip" and not is_students and not inner.is_symlink():
-            yield _archive(inner, stack, caps)
+            yield _archive(inner, stack, limits)
         else:
-            loose.append(_file(inner, parts, caps))
+            loose.append(_file(inner, parts, limits))
     if loose:
-        yield Source(_capped(loose, path, caps), path.stat().st_mtime)
+        yield Source(_bounded(loose, path, limits), path.stat().st_mtime)
 
 
-def _capped(entries: Iterable[Entry], path: Path, caps: Caps) -> tuple[Entry, ...]:
-    found = tuple(itertools.islice((entry for entry in entries if not is_noise(entry.parts)), caps.entries + 1))
-    if len(found) > caps.entries:
-        raise CollectError(f"{path} holds more than {caps.entries:,} files. Is it the right one?")
+def _bounded(entries: Iterable[Entry], path: Path, limits: DeliveryLimits) -> tuple[Entry, ...]:
+    found = tuple(itertools.islice((entry for entry in entries if not is_noise(entry.parts)), limits.entries + 1))
+    if len(found) > limits.entries:
+        raise CollectError(f"{path} holds more than {limits.entries:,} files. Is it the right one?")
     return found
 
 
-def _file(path: Path, parts: tuple[str, ...], caps: Caps) -> Entry:
+def _file(path: Path, parts: tuple[str, ...], limits: DeliveryLimits) -> Entry:
     parts = tuple(unicodedata.normalize("NFC", part) for part in parts)
     about = path.lstat()
     trouble = "" if stat.S_ISREG(about.st_mode) else "is a link, a pipe or a device"
-    return Entry(parts, about.st_size, path.read_bytes, trouble or _too_large(about.st_size, caps))
+    return Entry(parts, about.st_size, path.read_bytes, trouble or _too_large(about.st_size, limits))
 
 
-def members(archive: zipfile.ZipFile, caps: Caps) -> Iterator[Entry]:
+def members(archive: zipfile.ZipFile, limits: DeliveryLimits) -> Iterator[Entry]:
     for info in archive.infolist():
         name = _member_name(info)
         if not name.endswith("/"):
             parts = tuple(part for part in name.split("/") if part not in ("", ".")) or ("",)
-            trouble = _trouble(info, name) or _too_large(info.file_size, caps)
+            trouble = _trouble(info, name) or _too_large(info.file_size, limits)
             # No more is read than the size that the archive states.
             yield Entry(parts, info.file_size, functools.partial(archive.read, info), trouble)
 
@@ -157,8 +157,8 @@ def _trouble(info: zipfile.ZipInfo, name: str) -> str:
     return "" if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else "is packed in an unusual way"
 
 
-def _too_large(size: int, caps: Caps) -> str:
-    return f"is larger than {caps.file_bytes / 1e6:g} MB" if size > caps.file_bytes else ""
+def _too_large(size: int, limits: DeliveryLimits) -> str:
+    return f"is larger than {limits.file_bytes / 1e6:g} MB" if size > limits.file_bytes else ""
 
 
 def is_noise(parts: tuple[str, ...]) -> bool:

@@ -18,7 +18,7 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.auth import Authenticator
 
 from trainloop.checks.text import one_line
-from trainloop.classroom.roster import Student, canvas_name, given, identifier, listed
+from trainloop.classroom.roster import Student, canvas_name, identifier, listed, safe_student_id
 from trainloop.classroom.sheet import Sheet, SheetError
 from trainloop.course import Course, scripts_on_path
 from trainloop.grading.gradebook import reason
@@ -145,7 +145,7 @@ def _of_canvas(sheet: Sheet, places: Mapping[str, int]) -> Iterator[tuple[int, s
 def _safe(sheet: Sheet, line: int, name: str) -> str:
     if not name:
         raise SheetError(f"{sheet.name}, line {line}: there is no id.")
-    if (safe := given(name)) != name:
+    if (safe := safe_student_id(name)) != name:
         raise SheetError(
             f'{sheet.name}, line {line}: "{name}" is no id, for it is to be the name of a folder. {safe} would be one.'
         )

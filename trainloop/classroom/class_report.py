@@ -33,12 +33,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from trainloop.checks.text import plain
 from trainloop.checks.verdict import IN_WORDS, CheckResult, ExerciseResult, VerdictStatus
-from trainloop.checks.words import number, percent
+from trainloop.checks.words import percent, points_text
 from trainloop.classroom.pages import People, page, people, write
 from trainloop.classroom.report import LOOK_AT, WIDTH
 from trainloop.course import Course, CourseError
-from trainloop.grading.feedback import in_words, lesson_title, look
-from trainloop.grading.grade import SERIOUS, student_folders
+from trainloop.grading.feedback import lesson_title, look, sentence_markup
+from trainloop.grading.folders import student_folders
+from trainloop.grading.grade import SERIOUS
 from trainloop.grading.gradebook import reason
 from trainloop.grading.record import read_verdict
 from trainloop.learner import disagreements
@@ -93,23 +94,6 @@ class ClassResults:
     disagreements: tuple[tuple[str, Disagreement], ...] = ()  # with who it is that disagrees
 
 
-def graded_students(course: Course, slug: str) -> dict[str, Path]:
-    """The autograded notebooks of a lesson, by student.
-
-    Raises:
-        CourseError: nothing is graded yet.
-    """
-    top, folders = student_folders(course, "autograded", slug)
-    found = {student: folder / f"{slug}.ipynb" for student, folder in folders.items()}
-    found = {student: path for student, path in found.items() if path.is_file()}
-    if not found:
-        raise CourseError(
-            f"Nothing of {slug} is graded yet: there is no {top}/<student>/{slug}/. "
-            f"Run: trainloop grade {slug.partition('-')[0]}"
-        )
-    return found
-
-
 def class_results(
     course: Course, slug: str, graded: Mapping[str, Path], done: Callable[[], None] = lambda: None
 ) -> ClassResults:
@@ -118,7 +102,7 @@ def class_results(
     Args:
         course: the course.
         slug: the lesson.
-        graded: as `graded_students` gives them.
+        graded: as `graded_notebooks` gives them.
         done: called after each student.
 
     Raises:
@@ -185,7 +169,7 @@ def _is_older(graded: Path, submission: Path | None) -> bool:
 
 
 @dataclass(frozen=True)
-class Row:
+class TallyRow:
     """A line of a list: what it is about, how many of the class, who."""
 
     text: Markup | str
@@ -232,19 +216,19 @@ class Report:
     mean: float
     median: float
     right: int
-    statuses: tuple[Row, ...]
+    statuses: tuple[TallyRow, ...]
     exercises: tuple[ExerciseRow, ...]
-    mistakes: tuple[Row, ...]
-    checks: tuple[Row, ...]
+    mistakes: tuple[TallyRow, ...]
+    checks: tuple[TallyRow, ...]
     never_failed: int
-    unnamed: tuple[Row, ...]
-    alone: tuple[Row, ...]
+    unnamed: tuple[TallyRow, ...]
+    alone: tuple[TallyRow, ...]
     disagreements: tuple[DisagreementRow, ...]
     seconds: float | None
     middle: float | None  # seconds of a run in the middle
     slowest: tuple[tuple[str, float], ...]
-    not_graded: Row
-    handed_in_since: Row
+    not_graded: TallyRow
+    handed_in_since: TallyRow
     anonymous: bool
 
 
@@ -264,7 +248,7 @@ def report(course: Course, found: ClassResults, by_name: bool = False) -> Report
     mistakes, checks, titles = _mistakes(results), _failed(results), _titles(results)
     unnamed, alone = _unnamed(results)
     timed = sorted(((one.seconds, one.student) for one in results if one.seconds is not None), reverse=True)
-    row = _Rows(everyone, len(results), titles)
+    row = _TallyRows(everyone, len(results), titles)
     since = {one.student for one in results if one.handed_in_since}
     return Report(
         slug=found.slug,
@@ -277,11 +261,11 @@ def report(course: Course, found: ClassResults, by_name: bool = False) -> Report
         right=sum(one.points >= one.possible - 1e-9 for one in results),
         statuses=_statuses(results, row),
         exercises=_exercises(results),
-        mistakes=tuple(row.of(in_words(key[1]), who, key[0]) for key, who in _ranked(mistakes)),
+        mistakes=tuple(row.of(sentence_markup(key[1]), who, key[0]) for key, who in _ranked(mistakes)),
         checks=tuple(row.of(plain(key[1], MAX_QUOTE), who, key[0], named=False) for key, who in _ranked(checks) if who),
         never_failed=sum(not who for who in checks.values()),
         unnamed=tuple(
-            row.of(in_words(said), who, exercise, check, quote=plain(computed, MAX_QUOTE))
+            row.of(sentence_markup(said), who, exercise, check, quote=plain(computed, MAX_QUOTE))
             for (exercise, check, said, computed), who in _ranked(unnamed)
         ),
         alone=tuple(row.of(key[1], who, key[0]) for key, who in _ranked(alone)),
@@ -304,7 +288,7 @@ def report(course: Course, found: ClassResults, by_name: bool = False) -> Report
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _TallyRows:
     """Makes rows for a class."""
 
     people: People
@@ -320,11 +304,11 @@ class _Rows:
         sign: str = "",
         quote: str = "",
         named: bool = True,
-    ) -> Row:
+    ) -> TallyRow:
         """A row about these students; `named` is false where nobody need know who they are."""
         where = ": ".join(plain(part, MAX_QUOTE) for part in (self.titles.get(exercise, exercise), check) if part)
         listed = self.people.many(who) if named else ""
-        return Row(text, len(who), len(who) / self.students, where, listed, sign, quote)
+        return TallyRow(text, len(who), len(who) / self.students, where, listed, sign, quote)
 
 
 def _ranked(made: Made) -> list[tuple[tuple[str, ...], set[str]]]:
@@ -336,7 +320,7 @@ def _titles(results: Sequence[Result]) -> dict[str, str]:
     return {one.name: one.title for result in results for one in result.exercises}
 
 
-def _statuses(results: Sequence[Result], row: _Rows) -> tuple[Row, ...]:
+def _statuses(results: Sequence[Result], row: _TallyRows) -> tuple[TallyRow, ...]:
     """Each status in words, the good ones first, and who it is where a person should look."""
     order: tuple[VerdictStatus, ...] = ("ok", *reversed(SERIOUS))
     made: dict[tuple[VerdictStatus, str], set[str]] = defaultdict(set)
@@ -364,7 +348,11 @@ def _exercises(results: Sequence[Result]) -> tuple[ExerciseRow, ...]:
         wrong = len(found) - right - missing - partly
         title, possible = found[-1].title, max(one.possible for one in found)
         mean = statistics.fmean(one.points for one in found)
-        rows.append(ExerciseRow(plain(title, MAX_QUOTE), number(mean), number(possible), right, partly, wrong, missing))
+        rows.append(
+            ExerciseRow(
+                plain(title, MAX_QUOTE), points_text(mean), points_text(possible), right, partly, wrong, missing
+            )
+        )
     return tuple(rows)
 
 
@@ -436,16 +424,16 @@ def _kind(said: str) -> str:
 # ------------------------------------------------------------------------------------------------ the page, the picture
 
 
-def write_report(one: Report, folder: Path) -> tuple[Path, Path]:
+def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     """Write the page and the picture into a folder.
 
     Raises:
         CourseError: they cannot be written.
     """
-    marks, alt = draw_marks(one)
+    marks, alt = draw_marks(report)
     picture = f"data:image/png;base64,{base64.b64encode(_png(marks, DPI)).decode('ascii')}"
-    source = page("report.html.j2", report=one, most=MAX_LIST_ROWS, picture=picture, alt=alt)
-    return write(folder / f"{one.slug}.html", source), write(folder / f"{one.slug}.png", _png(draw(one)))
+    source = page("report.html.j2", report=report, most=MAX_LIST_ROWS, picture=picture, alt=alt)
+    return write(folder / f"{report.slug}.html", source), write(folder / f"{report.slug}.png", _png(draw(report)))
 
 
 def _png(figure: Figure, dpi: float | None = None) -> bytes:
@@ -455,62 +443,64 @@ def _png(figure: Figure, dpi: float | None = None) -> bytes:
         return as_png(figure, dpi)
 
 
-def summary(one: Report, width: int = WIDTH) -> list[str]:
+def summary(report: Report, width: int = WIDTH) -> list[str]:
     """The report in a few lines, for a terminal of a width."""
-    marks = f"{percent(one.mean)} of the points on average, {one.right} with all of them"
-    lines = [f"{one.slug}: {_students(one.students)}, {marks}."]
-    if one.mistakes:
+    marks = f"{percent(report.mean)} of the points on average, {report.right} with all of them"
+    lines = [f"{report.slug}: {_students(report.students)}, {marks}."]
+    if report.mistakes:
         lines.append("Most common mistakes:")
         lines += [
             f"  {row.count:3}  {textwrap.shorten(_bare(row), width - 8, placeholder=' ...')}"
-            for row in one.mistakes[:3]
+            for row in report.mistakes[:3]
         ]
-    if one.not_graded.count:
-        lines.append(f"Not graded yet, and not in the report: {one.not_graded.who}.")
-    if one.disagreements:
-        lines.append(f"Disagreements with a verdict, to be read on the page: {len(one.disagreements)}.")
-    if one.handed_in_since.count:
-        lines.append(f"Handed in again after they were graded: {one.handed_in_since.who}.")
+    if report.not_graded.count:
+        lines.append(f"Not graded yet, and not in the report: {report.not_graded.who}.")
+    if report.disagreements:
+        lines.append(f"Disagreements with a verdict, to be read on the page: {len(report.disagreements)}.")
+    if report.handed_in_since.count:
+        lines.append(f"Handed in again after they were graded: {report.handed_in_since.who}.")
     return lines
 
 
-def draw(one: Report) -> Figure:
+def draw(report: Report) -> Figure:
     """The picture: how the marks lie, the checks that fail most, the mistakes to explain. No student is named."""
     figure = plt.figure(figsize=SIZE, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
-    title = f"{textwrap.shorten(one.title, 80)} ({_students(one.students)})"
+    title = f"{textwrap.shorten(report.title, 80)} ({_students(report.students)})"
     figure.suptitle(title, x=0.012, ha="left", size=15, weight="bold", parse_math=False)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(5, 8))[0]
     marks, checks = left.subplots(2, height_ratios=(2.3, DRAWN_CHECKS))
-    _bars(marks, one)
-    _list(checks, "Checks that fail most", one.checks, BLUE, DRAWN_CHECKS, 64)
-    _list(right.subplots(), "Most common mistakes", one.mistakes, ORANGE, DRAWN, 108)
+    _bars(marks, report)
+    _list(checks, "Checks that fail most", report.checks, BLUE, DRAWN_CHECKS, 64)
+    _list(right.subplots(), "Most common mistakes", report.mistakes, ORANGE, DRAWN, 108)
     return figure
 
 
-def draw_marks(one: Report) -> tuple[Figure, str]:
+def draw_marks(report: Report) -> tuple[Figure, str]:
     """The distribution of the marks, and its description in words."""
     figure, axes = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
-    counted = _bars(axes, one)
-    told = ", ".join(f"{name}: {count}" for name, count in counted)
+    counted = _bars(axes, report)
+    bars = ", ".join(f"{name}: {count}" for name, count in counted)
     return figure, (
-        f"A bar chart of how many of {_students(one.students)} have how many points. By points, rounded down: {told}. "
-        f"On average {percent(one.mean)} of the points."
+        f"A bar chart of how many of {_students(report.students)} have how many points. "
+        f"By points, rounded down: {bars}. On average {percent(report.mean)} of the points."
     )
 
 
-def _bars(axes: Axes, one: Report) -> list[tuple[str, int]]:
+def _bars(axes: Axes, report: Report) -> list[tuple[str, int]]:
     """Draw how many students have how many points, full marks in a bar of their own; gives the bars."""
-    step = _step(one.possible)
-    places = Counter(math.floor(points / step + 1e-9) for points in one.marks)
-    last = math.ceil(one.possible / step - 1e-9)
+    step = _step(report.possible)
+    places = Counter(math.floor(points / step + 1e-9) for points in report.marks)
+    last = math.ceil(report.possible / step - 1e-9)
     counts = [places[place] for place in range(last + 1)]
-    names = [number(min(place * step, one.possible)) for place in range(last + 1)]
+    names = [points_text(min(place * step, report.possible)) for place in range(last + 1)]
     colours = [BLUE] * last + [GREEN]
     bars = axes.bar(range(last + 1), counts, color=colours, width=0.82)
     axes.bar_label(bars, labels=[str(count) if count else "" for count in counts], padding=2)
     axes.set_xticks(range(last + 1), names)
     axes.set_title(
-        f"Points of {number(one.possible)}, rounded down; on average {percent(one.mean)}", loc="left", weight="bold"
+        f"Points of {points_text(report.possible)}, rounded down; on average {percent(report.mean)}",
+        loc="left",
+        weight="bold",
     )
     axes.set_yticks([])
     axes.margins(y=0.18)
@@ -524,7 +514,7 @@ def _step(possible: float) -> float:
     return next(step for step in (1, 2, 5, 10, 20, 50, 100, 1_000, 1_000_000) if possible / step < BARS)
 
 
-def _list(axes: Axes, title: str, rows: Sequence[Row], colour: str, most: int, width: int) -> None:
+def _list(axes: Axes, title: str, rows: Sequence[TallyRow], colour: str, most: int, width: int) -> None:
     """Draw the first `most` rows as sentences of at most `width` characters, a bar under each."""
     shown = rows[:most]
     places = range(most, most - len(shown), -1)
@@ -542,12 +532,12 @@ def _list(axes: Axes, title: str, rows: Sequence[Row], colour: str, most: int, w
     axes.axis("off")
 
 
-def _short(row: Row, width: int) -> str:
+def _short(row: TallyRow, width: int) -> str:
     """What a row is about, with its exercise, in one line of at most `width` characters."""
     return textwrap.shorten(f"{row.where.partition(':')[0]}: {_bare(row)}", width, placeholder=" ...")
 
 
-def _bare(row: Row) -> str:
+def _bare(row: TallyRow) -> str:
     """What a row is about, without marks."""
     return row.text.striptags() if isinstance(row.text, Markup) else row.text
 

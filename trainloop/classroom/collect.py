@@ -17,8 +17,8 @@ Nothing tells when a file was handed in: the times in an archive are those of th
 written, and nbgrader counts nobody as late; whom Canvas calls late is said.
 
 A file, its name, and a zip archive that was handed in are a stranger's. Nothing is unpacked but notebooks, up to
-`Caps`, and the file that `disagree` writes beside them. No path of an archive is used as a path. No link is followed or
-made.
+`DeliveryLimits`, and the file that `disagree` writes beside them. No path of an archive is used as a path. No link is
+followed or made.
 
 Names of people, where the archive has them, are kept for the gradebook: see `people`.
 """
@@ -42,11 +42,11 @@ from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 
 from trainloop.classroom import moodle
 from trainloop.classroom.archives import (
-    CAPS,
+    DELIVERY_LIMITS,
     LISTED,
     OUTSIDE,
-    Caps,
     CollectError,
+    DeliveryLimits,
     Entry,
     Source,
     is_noise,
@@ -54,7 +54,7 @@ from trainloop.classroom.archives import (
     read_sources,
 )
 from trainloop.classroom.delivery_paths import COPY, MOODLE, NOTEBOOK, ParsedPath, Person, parse_path
-from trainloop.classroom.roster import Student, identifier, listed, matched, plain, students
+from trainloop.classroom.roster import Student, identifier, listed, matched, normalized_name, students
 from trainloop.course import Course, CourseError
 from trainloop.grading import people
 from trainloop.grading.gradebook import draft_folder, put_folder, reason
@@ -62,7 +62,7 @@ from trainloop.grading.people import Name
 from trainloop.learner.disagreements import FILE_NAME as DISAGREEMENTS
 from trainloop.learner.disagreements import MAX_BYTES as MOST_DISAGREEMENTS
 
-Kind: TypeAlias = Literal["new", "changed", "as before"]
+SubmissionChange: TypeAlias = Literal["new", "changed", "as before"]
 
 NO_NOTEBOOK = "no-notebook.txt"
 SENTENCES = 10  # of an error
@@ -131,14 +131,14 @@ class Delivery:
 class Collected:
     """What was put into `submitted/`."""
 
-    kinds: Mapping[str, Kind]  # by student
+    kinds: Mapping[str, SubmissionChange]  # by student
     notes: tuple[str, ...]
     failed: Mapping[str, str]  # whose submission could not be put there, and why
 
     def __str__(self) -> str:
         """In one line."""
         kinds = list(self.kinds.values())
-        order: tuple[Kind, ...] = ("new", "changed", "as before")
+        order: tuple[SubmissionChange, ...] = ("new", "changed", "as before")
         students = f"{len(kinds)} student{'s' if len(kinds) != 1 else ''}"
         return f"{students}: {', '.join(f'{kinds.count(kind)} {kind}' for kind in order)}."
 
@@ -159,7 +159,7 @@ def collect(course: Course, slug: str, paths: Sequence[Path]) -> Collected:
             at all could be put there, as on a full disk.
     """
     directory = course.directory(slug)
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, SubmissionChange] = {}
     failed: dict[str, str] = {}
     with delivered(paths, slug, students(directory)) as delivery:
         if not delivery.handed:
@@ -188,7 +188,7 @@ def _keep_names(course: Course, delivery: Delivery) -> None:
         delivery.notes.append(str(error))
 
 
-def _put(place: Path, contents: Mapping[str, bytes]) -> Kind:
+def _put(place: Path, contents: Mapping[str, bytes]) -> SubmissionChange:
     """Exchange a student's folder for one with these files."""
     is_there = place.is_symlink() or place.exists()
     if is_there and _collected(place) == contents:
@@ -272,28 +272,30 @@ class Collector(FileNameCollectorPlugin):  # type: ignore[misc]  # nbgrader is u
 
 
 @contextlib.contextmanager
-def delivered(paths: Sequence[Path], slug: str, known: Sequence[Student], caps: Caps = CAPS) -> Iterator[Delivery]:
+def delivered(
+    paths: Sequence[Path], slug: str, known: Sequence[Student], limits: DeliveryLimits = DELIVERY_LIMITS
+) -> Iterator[Delivery]:
     """Find out what was handed in and by whom. The notebooks can be read within the context.
 
     Args:
         paths: zip archives, folders, notebooks.
         slug: the lesson.
         known: the students in the gradebook.
-        caps: how much is unpacked.
+        limits: how much is unpacked.
 
     Raises:
         CollectError: a path cannot be read, or holds too much.
     """
     with contextlib.ExitStack() as stack:
-        sources = [source for path in paths for source in read_sources(path, stack, slug, caps)]
+        sources = [source for path in paths for source in read_sources(path, stack, slug, limits)]
         notes: list[str] = []
-        found = [one for rank, source in enumerate(sources) for one in _owned(source, rank, slug, caps, notes)]
-        handed = tuple(_by_student(found, sources, slug, known, caps, notes))
+        found = [one for rank, source in enumerate(sources) for one in _owned(source, rank, slug, limits, notes)]
+        handed = tuple(_by_student(found, sources, slug, known, limits, notes))
         size = sum(entry.size for one in handed for entry in one.notebooks.values())
-        if size > caps.total_bytes:
+        if size > limits.total_bytes:
             raise CollectError(
-                f"The notebooks would take {size / 2**30:.1f} GB, and no more than {caps.total_bytes / 2**30:.1f} are "
-                "unpacked at a time. Are these the right files? If so, collect them in parts."
+                f"The notebooks would take {size / 2**30:.1f} GB, and no more than {limits.total_bytes / 2**30:.1f} "
+                "are unpacked at a time. Are these the right files? If so, collect them in parts."
             )
         try:
             yield Delivery(handed, notes)
@@ -313,7 +315,7 @@ class _Owned:
     source: int  # which archive or folder it came from
 
 
-def _owned(source: Source, rank: int, slug: str, caps: Caps, notes: list[str]) -> list[_Owned]:
+def _owned(source: Source, rank: int, slug: str, limits: DeliveryLimits, notes: list[str]) -> list[_Owned]:
     """The files of a source whose owner can be told. What cannot be used is said in notes."""
     inside = [entry for entry in source.entries if entry.trouble != OUTSIDE]
     troubled = [entry for entry in source.entries if entry.trouble]
@@ -326,7 +328,7 @@ def _owned(source: Source, rank: int, slug: str, caps: Caps, notes: list[str]) -
         elif entry.trouble or sign.is_text or not sign.file.lower().endswith(".zip"):
             found.append(_Owned(sign, entry, rank))
         else:
-            found += [_Owned(inner, member, rank) for inner, member in _unpacked(sign, entry, caps, troubled)]
+            found += [_Owned(inner, member, rank) for inner, member in _unpacked(sign, entry, limits, troubled)]
     notes += [f"{entry.name} {entry.trouble}, and was left out." for entry in troubled]
     if lost:
         notes.append(f"Whose these are cannot be told, so they were left out: {listed(lost)}.")
@@ -342,12 +344,14 @@ def _is_wrapped(entries: Iterable[Entry], slug: str) -> bool:
     return None not in signs and len({sign.person for sign in signs if sign}) > 1
 
 
-def _unpacked(sign: ParsedPath, entry: Entry, caps: Caps, troubled: list[Entry]) -> Iterator[tuple[ParsedPath, Entry]]:
+def _unpacked(
+    sign: ParsedPath, entry: Entry, limits: DeliveryLimits, troubled: list[Entry]
+) -> Iterator[tuple[ParsedPath, Entry]]:
     """What counts in a zip archive that a student handed in; the archive itself if it holds no notebook."""
     inside: list[Entry] = []
-    opened = _Opened(entry, caps)
+    opened = _Opened(entry, limits)
     try:
-        inside = _wanted(opened.archive(), caps)
+        inside = _wanted(opened.archive(), limits)
     except Exception as error:  # whatever a stranger's archive provokes
         troubled.append(Entry(entry.parts, 0, entry.read, f"cannot be read as a zip archive ({error})"))
     finally:
@@ -368,7 +372,7 @@ class _Opened:
     """An archive in an archive. Of a whole class's, the last one that was read from is kept open."""
 
     entry: Entry
-    caps: Caps
+    limits: DeliveryLimits
     last: ClassVar[list[tuple[_Opened, zipfile.ZipFile]]] = []
 
     def archive(self) -> zipfile.ZipFile:
@@ -380,16 +384,16 @@ class _Opened:
         if not self.last or self.last[0][0] is not self:
             self.close()
             data = self.entry.read()
-            if (count := data.count(LISTED)) > self.caps.inner_entries:
+            if (count := data.count(LISTED)) > self.limits.inner_entries:
                 raise ValueError(
-                    f"it holds {count:,} files, and no more than {self.caps.inner_entries:,} are looked at"
+                    f"it holds {count:,} files, and no more than {self.limits.inner_entries:,} are looked at"
                 )
             self.last.append((self, zipfile.ZipFile(io.BytesIO(data))))
         return self.last[0][1]
 
     def read(self, index: int) -> bytes:
         """One of the files that count in it."""
-        return _wanted(self.archive(), self.caps)[index].read()
+        return _wanted(self.archive(), self.limits)[index].read()
 
     @classmethod
     def close(cls) -> None:
@@ -398,11 +402,11 @@ class _Opened:
             cls.last.pop()[1].close()
 
 
-def _wanted(archive: zipfile.ZipFile, caps: Caps) -> list[Entry]:
+def _wanted(archive: zipfile.ZipFile, limits: DeliveryLimits) -> list[Entry]:
     """Notebooks, and disagreements: a few of either."""
-    own = [one for one in members(archive, caps) if not is_noise(one.parts)]
-    notebooks = itertools.islice((one for one in own if NOTEBOOK.search(one.parts[-1])), caps.files)
-    others = itertools.islice((one for one in own if one.parts[-1] == DISAGREEMENTS), caps.files)
+    own = [one for one in members(archive, limits) if not is_noise(one.parts)]
+    notebooks = itertools.islice((one for one in own if NOTEBOOK.search(one.parts[-1])), limits.files)
+    others = itertools.islice((one for one in own if one.parts[-1] == DISAGREEMENTS), limits.files)
     return [*notebooks, *others]
 
 
@@ -414,7 +418,7 @@ def _by_student(
     sources: Sequence[Source],
     slug: str,
     known: Sequence[Student],
-    caps: Caps,
+    limits: DeliveryLimits,
     notes: list[str],
 ) -> Iterator[DeliveredSubmission]:
     """What each student handed in last."""
@@ -427,7 +431,7 @@ def _by_student(
             files[one.sign.person].append(one)
     ids = _ids(list(files), known, notes)
     for person in sorted(files, key=ids.__getitem__):
-        yield _newest(ids[person], files[person], sources, slug, caps, notes)
+        yield _newest(ids[person], files[person], sources, slug, limits, notes)
     if several := [ids[person] for person, own in files.items() if len({one.source for one in own}) > 1]:
         notes.append(f"In several archives, of which the newest counts: {listed(sorted(several))}.")
     if late := [ids[person] for person, own in files.items() if any(one.sign.is_late for one in own)]:
@@ -441,11 +445,11 @@ def _ids(people: Sequence[Person], known: Sequence[Student], notes: list[str]) -
     ids = {person: one.id for person, one in matched({person: person.clues for person in people}, known).items()}
     alike: dict[str, list[Person]] = defaultdict(list)
     for person in people:
-        alike[plain(person.name)].append(person)
+        alike[normalized_name(person.name)].append(person)
     new = [person for person in people if person not in ids]
     taken = {one.id for one in known}  # nobody gets the id of somebody who may be another
     for person in new:
-        is_alone = len(alike[plain(person.name)]) == 1 and identifier(person.name) not in taken
+        is_alone = len(alike[normalized_name(person.name)]) == 1 and identifier(person.name) not in taken
         wanted = person.id(is_alone)
         numbered = (f"{wanted}-{number}" for number in itertools.count(2))
         ids[person] = next(one for one in itertools.chain([wanted], numbered) if one not in taken)
@@ -462,7 +466,12 @@ def _ids(people: Sequence[Person], known: Sequence[Student], notes: list[str]) -
 
 
 def _newest(
-    student: str, files: Sequence[_Owned], sources: Sequence[Source], slug: str, caps: Caps, notes: list[str]
+    student: str,
+    files: Sequence[_Owned],
+    sources: Sequence[Source],
+    slug: str,
+    limits: DeliveryLimits,
+    notes: list[str],
 ) -> DeliveredSubmission:
     """Of several deliveries the newest counts; in it, of several copies of the lesson's notebook the last one."""
     by_source: dict[int, list[_Owned]] = defaultdict(list)
@@ -474,18 +483,18 @@ def _newest(
 
     copies: dict[str, list[tuple[tuple[int, ...], Entry]]] = defaultdict(list)
     others = []
-    said: list[_Owned] = []
+    disagreements: list[_Owned] = []
     newest = by_source[max(by_source, key=age)]
     for index, one in enumerate(newest):
         if _is_of_disagree(one.sign):
-            said += [one] if not one.entry.trouble else []
+            disagreements += [one] if not one.entry.trouble else []
         elif one.entry.trouble or not NOTEBOOK.search(one.sign.file):
             others.append(_file_name(one.sign.file))
         else:
             name, copy = _own_name(one.sign.file, slug)
             copies[name].append(((one.sign.attachment, copy, -one.sign.depth, index), one.entry))
     notebooks = {}
-    for name, versions in itertools.islice(copies.items(), caps.files):
+    for name, versions in itertools.islice(copies.items(), limits.files):
         *older, (_, notebooks[name]) = sorted(versions, key=lambda version: version[0])
         if older:
             notes.append(
@@ -495,10 +504,10 @@ def _newest(
     if len(copies) > len(notebooks):
         notes.append(f"{student}: {len(copies)} notebooks were handed in; the first {len(notebooks)} were taken.")
     if not notebooks:
-        others += [DISAGREEMENTS] if said else []
+        others += [DISAGREEMENTS] if disagreements else []
         notes.append(f"{student} handed in no notebook, but: {listed(others)}.")
     # Whoever hands in a folder with all lessons has one of each: the one in this lesson's folder.
-    last = max(said, key=lambda one: (slug in one.entry.parts[:-1], one.sign.attachment), default=None)
+    last = max(disagreements, key=lambda one: (slug in one.entry.parts[:-1], one.sign.attachment), default=None)
     person, words = files[0].sign.person, last.entry if last else None
     return DeliveredSubmission(student, notebooks, tuple(others), person.full_name, words, newest[0].sign.folder)
 

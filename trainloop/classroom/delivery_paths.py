@@ -17,10 +17,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from trainloop.classroom.roster import Clues, given, identifier, plain
+from trainloop.classroom.roster import Clues, identifier, normalized_name, safe_student_id
 from trainloop.grading.people import Name
 
-System: TypeAlias = Literal["Canvas", "Moodle", "folder"]
+DeliverySystem: TypeAlias = Literal["Canvas", "Moodle", "folder"]
 
 _CANVAS = re.compile(r"(?P<name>[^\s./]+?)(?P<late>_LATE)?_(?P<number>\d+)_(?P<attachment>\d+)_(?P<file>.+)")
 _CANVAS_ANONYMOUS = re.compile(
@@ -37,14 +37,14 @@ NOTEBOOK = re.compile(r"\.ipynb(\.(txt|json))?$", re.IGNORECASE)  # browsers add
 class Person:
     """Whose a file is, as far as an archive tells."""
 
-    system: System
+    system: DeliverySystem
     name: str  # as the archive writes it
     number: str = ""  # Canvas: of the person; Moodle: of the person in this assignment
 
     @property
     def is_hidden(self) -> bool:
         """Whether this is what Moodle calls everybody where it hides names."""
-        return self.system == "Moodle" and plain(self.name) == "participant"
+        return self.system == "Moodle" and normalized_name(self.name) == "participant"
 
     @property
     def full_name(self) -> Name | None:
@@ -62,7 +62,7 @@ class Person:
             case "Moodle":
                 return Clues(ids=(identifier(self.name, self.number),), names=(self.name,))
             case _:
-                return Clues(ids=(self.name, given(self.name)), emails=(self.name,), names=(self.name,))
+                return Clues(ids=(self.name, safe_student_id(self.name)), emails=(self.name,), names=(self.name,))
 
     def id(self, is_alone: bool) -> str:
         """The id of a student who is not in the gradebook yet. `is_alone`: nobody else has this name."""
@@ -72,7 +72,7 @@ class Person:
             case "Moodle":
                 return identifier(self.name, "" if is_alone and not self.is_hidden else self.number)
             case _:
-                return given(self.name)
+                return safe_student_id(self.name)
 
 
 @dataclass(frozen=True)

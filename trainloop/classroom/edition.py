@@ -24,7 +24,7 @@ from trainloop.classroom.learners_commands import learners_commands
 from trainloop.course import CONFIG_NAME, Course, CourseError, refuse_existing
 from trainloop.learner.lab import write_whole
 
-Files: TypeAlias = dict[str, bytes]  # path in the edition, with "/" -> contents
+EditionFiles: TypeAlias = dict[str, bytes]  # path in the edition, with "/" -> contents
 
 PACKAGE = Path(__file__).parents[1]
 CLONE = PACKAGE.parent
@@ -59,7 +59,7 @@ c.CourseDirectory.course_id = "training-loop"
 '''
 
 
-def edition(course: Course, slugs: Sequence[str], solutions: Sequence[str] = ()) -> Files:
+def edition(course: Course, slugs: Sequence[str], solutions: Sequence[str] = ()) -> EditionFiles:
     """The files of a student edition.
 
     Args:
@@ -87,7 +87,7 @@ def edition(course: Course, slugs: Sequence[str], solutions: Sequence[str] = ())
     return dict(sorted(files.items()))
 
 
-def write(files: Files, target: Path) -> None:
+def write(files: EditionFiles, target: Path) -> None:
     """Write an edition: a folder, or, where the name ends in ".zip", an archive that holds one.
 
     Raises:
@@ -104,7 +104,7 @@ def write(files: Files, target: Path) -> None:
         raise CourseError(f"{target} could not be written: {error}.") from error
 
 
-def archive(files: Files, folder: str) -> bytes:
+def archive(files: EditionFiles, folder: str) -> bytes:
     """A zip archive with everything in one folder. The same files give the same bytes."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -117,7 +117,7 @@ def archive(files: Files, folder: str) -> bytes:
     return data.getvalue()
 
 
-def _write_folder(files: Files, target: Path) -> None:
+def _write_folder(files: EditionFiles, target: Path) -> None:
     """All of the folder or nothing."""
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -136,7 +136,7 @@ def _mode(name: str) -> int:
 # --------------------------------------------------------------------------------------------------------
 
 
-def _frame() -> Files:
+def _frame() -> EditionFiles:
     """What stands around the lessons."""
     _refuse_missing("pyproject.toml", TOOL, GUIDE, *CONTAINER)
     pictures = list(_pictures((CLONE / GUIDE).read_text(encoding="utf-8")))
@@ -181,7 +181,7 @@ def _toml(values: object) -> str:
     return "".join(f"{name} = {json.dumps(value, indent=4, ensure_ascii=False)}\n" for name, value in values.items())
 
 
-def _package() -> Files:
+def _package() -> EditionFiles:
     """What learners use of this package, without what Python and editors leave behind."""
     paths = (path for part in PARTS for path in PACKAGE.glob(part) if path.is_file() and path.suffix != ".pyc")
     names = {path: path.relative_to(CLONE) for path in paths}
@@ -194,7 +194,7 @@ def _package() -> Files:
     return {**files, CLI: learners_commands(files[CLI].decode()).encode()}
 
 
-def _lesson(course: Course, slug: str) -> Files:
+def _lesson(course: Course, slug: str) -> EditionFiles:
     """Of a released lesson the notebook and the visible key, and no other file that may lie beside them."""
     paths = (course.notebook("release", slug), course.release(slug) / VISIBLE_NAME)
     return {path.relative_to(course.root).as_posix(): path.read_bytes() for path in paths}
@@ -214,7 +214,7 @@ def _refuse(course: Course, slug: str) -> None:
     refuse_leaks(read(course.text(slug)), released, (course.release(slug) / VISIBLE_NAME).read_text(encoding="utf-8"))
 
 
-def _refuse_markers(files: Files) -> None:
+def _refuse_markers(files: EditionFiles) -> None:
     """Refuse a notebook in which something was not taken out."""
     markers = [marker.encode() for marker in (BEGIN_SOLUTION, BEGIN_HIDDEN)]
     for name, contents in files.items():

@@ -41,14 +41,14 @@ from nbgrader.api import Student as DbStudent
 from nbgrader.plugins import ExportPlugin
 from traitlets import Float, Unicode
 
-from trainloop.checks.words import number
+from trainloop.checks.words import points_text
 from trainloop.classroom.roster import Clues, Student, canvas_name, identifier, listed, matched
 from trainloop.classroom.sheet import UTF_8, Sheet, SheetError
 from trainloop.course import Course, CourseError, absent, scripts_on_path
-from trainloop.grading.grade import submissions
+from trainloop.grading.folders import submissions
 from trainloop.grading.gradebook import reason
 
-System: TypeAlias = Literal["canvas", "moodle"]
+ExportSystem: TypeAlias = Literal["canvas", "moodle"]
 
 CANVAS_PERSON = (
     "Student", "LastName", "FirstName", "ID", "SIS User ID", "SIS Login ID", "Integration ID", "Root Account", "Section"
@@ -78,7 +78,7 @@ class ExportRequest:
         missing: points for those without a submission; None leaves their cells alone.
     """
 
-    system: System
+    system: ExportSystem
     to: Path
     roster: Path | None = None
     column: str = ""
@@ -197,7 +197,7 @@ def _warnings(course: Course, lesson: Marks, chosen: Collection[str]) -> list[st
 class _Exporter(ExportPlugin):  # type: ignore[misc]  # nbgrader is untyped
     """For `nbgrader export --exporter=...`, with its options `--to`, `--assignment` and `--student`."""
 
-    system: System
+    system: ExportSystem
 
     roster = Unicode("", help="The file that the system exported, to be filled in.").tag(config=True)
     column = Unicode("", help="The header of the column to fill in, where the lesson does not tell.").tag(config=True)
@@ -346,7 +346,7 @@ def _lesson_column(sheet: Sheet, places: Sequence[int], slug: str, wanted: str) 
 def _new_canvas(lessons: Sequence[Marks], pool: Sequence[Student], wish: ExportRequest, done: Exported) -> Sheet:
     rows = [
         [*CANVAS_NEW, *(lesson.slug for lesson in lessons)],
-        ["    Points Possible", "", "", "", "", *(number(lesson.possible) for lesson in lessons)],
+        ["    Points Possible", "", "", "", "", *(points_text(lesson.possible) for lesson in lessons)],
     ]
     for student, cells in _students_with_marks(lessons, pool, wish.missing, done):
         made = re.fullmatch(r".+-(\d+)", student.id)  # by `identifier`, when it was collected from Canvas
@@ -426,26 +426,28 @@ def _fill(
     if lost:
         done.notes.append(
             f"These have a mark, and {sheet.name} has no row that is theirs for certain: "
-            f"{listed(f'{mark.student.id} ({number(mark.points)})' for mark in lost)}."
+            f"{listed(f'{mark.student.id} ({points_text(mark.points)})' for mark in lost)}."
         )
         if missing is not None:
             raise ExportError(
-                f"{done.notes[-1]} With --missing a row of theirs under another name would get {number(missing)}. "
+                f"{done.notes[-1]} With --missing a row of theirs under another name would get {points_text(missing)}. "
                 "Give each of them in the gradebook the name, email address or number that the file has "
                 "(nbgrader db student add), or leave --missing out."
             )
     for name, mark in lesson.by_student.items():
         if name in rows and sheet.rows[rows[name]][place].strip().upper() == EXCUSED:
-            done.notes.append(f"{name} is excused over there, and stays so: {number(mark.points)} was not written.")
+            done.notes.append(
+                f"{name} is excused over there, and stays so: {points_text(mark.points)} was not written."
+            )
         elif name in rows:
-            sheet.rows[rows[name]][place] = number(mark.points)
+            sheet.rows[rows[name]][place] = points_text(mark.points)
             done.marks += 1
     empty = [row for row in people if row not in found or found[row].id not in lesson.by_student]
     if missing is not None:
         for row in empty:
-            sheet.rows[row][place] = sheet.rows[row][place].strip() or number(missing)
+            sheet.rows[row][place] = sheet.rows[row][place].strip() or points_text(missing)
     if empty:
-        what = f"so a cell that was empty got {number(missing)}" if missing is not None else "so their cells stay"
+        what = f"so a cell that was empty got {points_text(missing)}" if missing is not None else "so their cells stay"
         who = (people[row].names[0] or people[row].ids[0] for row in empty)
         done.notes.append(f"The gradebook has no mark for these, {what}: {listed(who)}.")
 
@@ -454,12 +456,12 @@ def _students_with_marks(
     lessons: Sequence[Marks], pool: Sequence[Student], missing: float | None, done: Exported
 ) -> Iterable[tuple[Student, list[str]]]:
     """Rows for a file of our own: no row for those without a mark, whose grade an empty cell might delete."""
-    none = "" if missing is None else number(missing)
+    none = "" if missing is None else points_text(missing)
     for student in pool:
         marks = [lesson.by_student.get(student.id) for lesson in lessons]
         done.marks += sum(mark is not None for mark in marks)
         if none or any(marks):
-            yield student, [number(mark.points) if mark else none for mark in marks]
+            yield student, [points_text(mark.points) if mark else none for mark in marks]
 
 
 def _compare(lesson: Marks, possible: str, done: Exported) -> None:
@@ -470,7 +472,7 @@ def _compare(lesson: Marks, possible: str, done: Exported) -> None:
         return
     if abs(theirs - lesson.possible) > 0.005:
         done.notes.append(
-            f"{lesson.slug} has {number(lesson.possible)} points, and {number(theirs)} over there. "
+            f"{lesson.slug} has {points_text(lesson.possible)} points, and {points_text(theirs)} over there. "
             "The marks are written as they are."
         )
 

@@ -7,23 +7,7 @@ from pathlib import Path
 
 from nbgrader.apps import NbGraderAPI
 
-from trainloop.course import Course, CourseError
-from trainloop.grading.grade import student_folders
-
-
-def graded(course: Course, slug: str) -> list[str]:
-    """The students who have been graded.
-
-    Raises:
-        CourseError: nobody has.
-    """
-    top, folders = student_folders(course, "autograded", slug)
-    if not folders:
-        raise CourseError(
-            f"Nothing of {slug} is graded yet: there is no {top}/<student>/{slug}/. "
-            f"Run: trainloop grade {slug.partition('-')[0]}"
-        )
-    return list(folders)
+from trainloop.course import Course
 
 
 def write_pages(

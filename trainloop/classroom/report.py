@@ -13,7 +13,7 @@ from rich.text import Text
 
 from trainloop.checks.text import one_line
 from trainloop.checks.verdict import IN_WORDS, VerdictStatus
-from trainloop.checks.words import number
+from trainloop.checks.words import points_text
 from trainloop.grading.batch import GradedSummary
 from trainloop.grading.grade import SERIOUS, Graded
 from trainloop.grading.gradebook import Change
@@ -56,9 +56,9 @@ def class_table(graded: Mapping[str, Graded], title: str, width: int = WIDTH) ->
         chosen = {student: one for student, one in graded.items() if one.status in LOOK_AT}
         shown = dict(itertools.islice(chosen.items(), MAX_ROWS))
     first = next(iter(graded.values()), None)
-    titles = [(exercise.name, f"({number(exercise.possible)})") for exercise in first.exercises] if first else []
-    total = f"total\n({number(first.possible)})" if first else "total"
-    points = {student: [number(exercise.points) for exercise in one.exercises] for student, one in shown.items()}
+    titles = [(exercise.name, f"({points_text(exercise.possible)})") for exercise in first.exercises] if first else []
+    total = f"total\n({points_text(first.possible)})" if first else "total"
+    points = {student: [points_text(exercise.points) for exercise in one.exercises] for student, one in shown.items()}
     words = max((cell_len(one.in_words) for one in shown.values()), default=0)
     columns, name_width, words_width = _fitting(titles, points, total, words, _longest(shown), width)
 
@@ -74,7 +74,7 @@ def class_table(graded: Mapping[str, Graded], title: str, width: int = WIDTH) ->
     table.add_column("status", width=words_width)
     for student, one in shown.items():
         style = "green" if one.status == "ok" else "" if one.status == "wrong" else "yellow"
-        cells = (shortened(student, name_width), *columns.cells[student], number(one.points))
+        cells = (shortened(student, name_width), *columns.cells[student], points_text(one.points))
         table.add_row(*map(Text, cells), Text(one.in_words, style))  # as text: a name may look like markup
     return table
 
@@ -115,7 +115,7 @@ def changes_table(changes: Sequence[Change], width: int = WIDTH) -> Table:
     if len(changes) > MAX_ROWS:
         table.caption += f" The first {MAX_ROWS} are shown."
     rows = [
-        (one.student, one.exercise, number(one.before), number(one.after), BY_HAND if one.by_hand else "")
+        (one.student, one.exercise, points_text(one.before), points_text(one.after), BY_HAND if one.by_hand else "")
         for one in changes[:MAX_ROWS]
     ]
     titles = ("student", "exercise", "in the\ngradebook", "now", "")

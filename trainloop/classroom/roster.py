@@ -25,7 +25,7 @@ ID_BYTES = 120  # of a student's id: a folder's name may have 255, and the grade
 NAMES = 20  # in a sentence
 APOSTROPHES = "'’ʼ`´"
 
-Key = TypeVar("Key")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def students(directory: CourseDirectory) -> list[Student]:
         return [Student.of(record) for record in gradebook.students]
 
 
-def matched(people: Mapping[Key, Clues], pool: Iterable[Student]) -> dict[Key, Student]:
+def matched(people: Mapping[K, Clues], pool: Iterable[Student]) -> dict[K, Student]:
     """Which of the students each of the people is, as far as that is certain."""
-    found: dict[Key, Student] = {}
+    found: dict[K, Student] = {}
     free = {student.id: student for student in pool}
     for of_person, of_student in _RULES:
         holders: dict[str, set[str]] = defaultdict(set)
@@ -100,7 +100,11 @@ def _are_two(clues: Clues, student: Student) -> bool:
 
 
 def _names(student: Student) -> list[str]:
-    return [plain(student.first + student.last), plain(student.last + student.first), plain(student.id)]
+    return [
+        normalized_name(student.first + student.last),
+        normalized_name(student.last + student.first),
+        normalized_name(student.id),
+    ]
 
 
 _RULES: tuple[tuple[Callable[[Clues], Iterable[str]], Callable[[Student], Iterable[str]]], ...] = (
@@ -110,14 +114,14 @@ _RULES: tuple[tuple[Callable[[Clues], Iterable[str]], Callable[[Student], Iterab
         lambda clues: [email.casefold() for email in clues.emails],
         lambda student: [student.email.casefold(), student.id.casefold()],
     ),
-    (lambda clues: [plain(name) for name in clues.names], _names),
+    (lambda clues: [normalized_name(name) for name in clues.names], _names),
 )
 
 
 # --- names
 
 
-def plain(name: str) -> str:
+def normalized_name(name: str) -> str:
     """A name for comparison: its letters and digits alone. "O'Brien, Seán" and "obrienseán" are the same."""
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(letter for letter in text if _is_word(letter))
@@ -133,7 +137,7 @@ def identifier(name: str, number: str = "") -> str:
     return (_safe(spelled, "", ID_BYTES - len(tail)) or "unnamed") + tail
 
 
-def given(name: str) -> str:
+def safe_student_id(name: str) -> str:
     """A student id that an instructor chose, as it is, but for what is not safe in the name of a folder."""
     return _safe(name, "-_.@", ID_BYTES) or "unnamed"
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from trainloop.course import CourseError
+from trainloop.learner.lab import write_whole
 
 Encoding: TypeAlias = Literal["UTF-8", "UTF-16", "Windows-1252"]
 
@@ -80,7 +81,7 @@ class Sheet:
         )
 
     def write(self, path: Path) -> None:
-        """Write the table.
+        """Write the table, whole or not at all.
 
         Raises:
             SheetError: it cannot be written.
@@ -88,7 +89,7 @@ class Sheet:
         text = io.StringIO(newline="")
         csv.writer(text, delimiter=self.delimiter, lineterminator=self.newline).writerows(self.rows)
         try:
-            path.write_bytes(text.getvalue().encode("utf-8-sig" if self.bom else "utf-8"))
+            write_whole(path, text.getvalue().encode("utf-8-sig" if self.bom else "utf-8"))
         except OSError as error:
             raise SheetError(f"{path} cannot be written: {error.strerror or error}.") from None
 

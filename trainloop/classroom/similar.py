@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from nbformat import NotebookNode
 from pygments.lexers import PythonLexer
-from pygments.token import Token as Kind
+from pygments.token import Token as TokenKind
 from sklearn.feature_extraction.text import CountVectorizer
 
 from trainloop.checks.text import MUCH_BLANK, plain
@@ -43,7 +43,7 @@ from trainloop.grading.feedback import lesson_title
 from trainloop.grading.grade import LessonBundle
 from trainloop.grading.gradebook import reason
 from trainloop.grading.intake import Intake
-from trainloop.grading.reader import Reader as SubmissionReader
+from trainloop.grading.reader import SubmissionReader
 
 GRAM = 8  # tokens in a fingerprint, about a line of code
 COMMON_SHARE = 0.25  # share of the class above which agreement says nothing
@@ -71,7 +71,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Reader:
+class Fingerprinter:
     """Reads answers to one exercise: what in them is the student's, and its fingerprints."""
 
     exercise: str
@@ -82,18 +82,18 @@ class Reader:
         """The code as tokens, without comments, docstrings and layout, and with all chosen names made one."""
         found: list[Token] = []
         for start, kind, text in PythonLexer(stripnl=False).get_tokens_unprocessed(code):
-            if kind in Kind.Comment or kind in Kind.Text or kind in Kind.Literal.String.Doc:
+            if kind in TokenKind.Comment or kind in TokenKind.Text or kind in TokenKind.Literal.String.Doc:
                 continue
             is_attribute = bool(found) and found[-1].text == "."
             found.append(Token(self._normal(kind, text, is_attribute), start, start + len(text)))
         return tuple(found)
 
     def _normal(self, kind: object, text: str, is_attribute: bool) -> str:
-        if kind in Kind.Literal.Number:
+        if kind in TokenKind.Literal.Number:
             return _number(text)
-        if kind in Kind.Literal.String:
+        if kind in TokenKind.Literal.String:
             return text.replace("'", '"')
-        if kind not in Kind.Name or is_attribute or text in self.known or hasattr(builtins, text):
+        if kind not in TokenKind.Name or is_attribute or text in self.known or hasattr(builtins, text):
             return text
         return ANY_NAME
 
@@ -102,7 +102,7 @@ class Reader:
         """The fingerprints of the released cell."""
         return frozenset(grams(self.tokens(self.stub)))
 
-    def answer(self, code: str) -> Answer | None:
+    def answer(self, code: str) -> FingerprintedAnswer | None:
         """What a student wrote into the cell, or None if nothing of it is theirs."""
         code = MUCH_BLANK.sub("\n", plain(code, MAX_CODE))
         tokens = self.tokens(code)
@@ -110,7 +110,7 @@ class Reader:
         given = _covered(found, self.released)
         mine = (place for place in range(len(found)) if not given.issuperset(range(place, place + GRAM)))
         own = frozenset(found[place] for place in mine) - self.released
-        return Answer(self, code, tokens, found, given, own) if own else None
+        return FingerprintedAnswer(self, code, tokens, found, given, own) if own else None
 
 
 def _number(text: str) -> str:
@@ -128,10 +128,10 @@ def grams(tokens: Sequence[Token]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Answer:
+class FingerprintedAnswer:
     """A student's answer to one exercise."""
 
-    reader: Reader
+    fingerprinter: Fingerprinter
     code: str
     tokens: tuple[Token, ...]
     found: tuple[str, ...]  # fingerprints by place
@@ -141,7 +141,7 @@ class Answer:
     @property
     def features(self) -> Iterator[str]:
         """The own fingerprints, told apart from those of other exercises."""
-        return (feature(self.reader.exercise, gram) for gram in self.own)
+        return (feature(self.fingerprinter.exercise, gram) for gram in self.own)
 
     def places(self, wanted: frozenset[str]) -> frozenset[int]:
         """The places of the student's own tokens that these fingerprints cover."""
@@ -159,11 +159,11 @@ def feature(exercise: str, gram: str) -> str:
     return f"{exercise}\n{gram}"
 
 
-def readers(material: LessonBundle) -> dict[str, Reader]:
-    """A reader for each exercise of a lesson."""
+def fingerprinters(material: LessonBundle) -> dict[str, Fingerprinter]:
+    """A fingerprinter for each exercise of a lesson."""
     cells = {cell.id: cell.source for cell in material.released.cells}
     known = frozenset(_imported(material.released))
-    return {name: Reader(name, plain(cells[name], MAX_CODE), known) for name in material.key.exercises}
+    return {name: Fingerprinter(name, plain(cells[name], MAX_CODE), known) for name in material.key.exercises}
 
 
 def _imported(notebook: NotebookNode) -> Iterator[str]:
@@ -185,7 +185,7 @@ def answers(
     folders: Mapping[str, Path],
     done: Callable[[], None] = lambda: None,
     failed: dict[str, str] | None = None,
-) -> dict[str, dict[str, Answer]]:
+) -> dict[str, dict[str, FingerprintedAnswer]]:
     """What each student wrote: student -> exercise -> answer. Those who wrote nothing are left out.
 
     Args:
@@ -197,9 +197,9 @@ def answers(
     Raises:
         CourseError: the lesson's notebooks do not belong together.
     """
-    known: dict[tuple[str, str], Answer | None] = {}  # many hand in the same
-    by_exercise = readers(material)
-    found: dict[str, dict[str, Answer]] = {}
+    known: dict[tuple[str, str], FingerprintedAnswer | None] = {}  # many hand in the same
+    by_exercise = fingerprinters(material)
+    found: dict[str, dict[str, FingerprintedAnswer]] = {}
     with SubmissionReader(material) as reader:
         for student, folder in folders.items():
             try:
@@ -215,10 +215,10 @@ def answers(
 def _answers_of(
     student: str,
     intake: Intake,
-    by_exercise: Mapping[str, Reader],
-    known: dict[tuple[str, str], Answer | None],
-) -> dict[str, dict[str, Answer]]:
-    found: dict[str, Answer] = {}
+    by_exercise: Mapping[str, Fingerprinter],
+    known: dict[tuple[str, str], FingerprintedAnswer | None],
+) -> dict[str, dict[str, FingerprintedAnswer]]:
+    found: dict[str, FingerprintedAnswer] = {}
     for cell in intake.notebook.cells:
         if intake.status == "missing" or cell.id not in by_exercise or cell.id in intake.missing:
             continue
@@ -237,7 +237,7 @@ class Agreement:
     """Where two students agree in one exercise, in what few others wrote."""
 
     exercise: str
-    answers: tuple[Answer, Answer]
+    answers: tuple[FingerprintedAnswer, FingerprintedAnswer]
     shared: frozenset[str]  # unusual fingerprints that both have
     others: int  # students who have such a fingerprint, these two included: in the middle of all that are shared
 
@@ -277,7 +277,7 @@ class Comparison:
     in_groups: int  # further pairs of students whom the pairs above already join
 
 
-def compare(found: Mapping[str, Mapping[str, Answer]], most: int = MAX_PAIRS) -> Comparison:
+def compare(found: Mapping[str, Mapping[str, FingerprintedAnswer]], most: int = MAX_PAIRS) -> Comparison:
     """Find the pairs of students that agree most unusually.
 
     Of a group of students who all agree, only the strongest pairs that join it are given, not every one with every
@@ -303,7 +303,9 @@ def compare(found: Mapping[str, Mapping[str, Answer]], most: int = MAX_PAIRS) ->
     return Comparison(len(students), tuple(pairs), in_groups)
 
 
-def _candidates(found: Sequence[Mapping[str, Answer]], unusual: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+def _candidates(
+    found: Sequence[Mapping[str, FingerprintedAnswer]], unusual: Mapping[str, int]
+) -> Iterator[tuple[int, int]]:
     """Pairs of students by place, the one with the greatest weight of what is shared first."""
     if not unusual:
         return
@@ -328,7 +330,9 @@ def _candidates(found: Sequence[Mapping[str, Answer]], unusual: Mapping[str, int
         yield int(first), int(second)
 
 
-def _pair(first: str, second: str, found: Mapping[str, Mapping[str, Answer]], unusual: Mapping[str, int]) -> Pair:
+def _pair(
+    first: str, second: str, found: Mapping[str, Mapping[str, FingerprintedAnswer]], unusual: Mapping[str, int]
+) -> Pair:
     agreements = []
     for exercise, one in found[first].items():
         other = found[second].get(exercise)
@@ -427,13 +431,13 @@ def write_page(
     shown = {student for pair in compared.pairs for student in pair.students}
     everyone = people(course, sorted({*shown, *failed}), by_name)
     titles = {name: one.title for name, one in material.key.exercises.items()}
-    views, said = [], []
+    views, summaries = [], []
     for place, pair in enumerate(compared.pairs):
         try:
             views.append(_view(pair, everyone, titles, compared.students, place < OPEN))
-            said.append(f"{' and '.join(views[-1].students)}: {views[-1].words}")
+            summaries.append(f"{' and '.join(views[-1].students)}: {views[-1].words}")
         except Exception as error:  # of any kind: it costs this pair's place, and no other
-            said.append(f"{everyone.many(pair.students)}: cannot be shown ({reason(error)})")
+            summaries.append(f"{everyone.many(pair.students)}: cannot be shown ({reason(error)})")
     source = page(
         "similar.html.j2",
         title=lesson_title(material.released, material.slug),
@@ -444,7 +448,7 @@ def write_page(
         anonymous=not by_name,
         failed=everyone.many(failed) if failed else "",
     )
-    return write(folder / f"{material.slug}-similar.html", source), said
+    return write(folder / f"{material.slug}-similar.html", source), summaries
 
 
 def _view(pair: Pair, everyone: People, titles: Mapping[str, str], students: int, is_open: bool) -> PairView:
@@ -472,9 +476,9 @@ def _words(one: Agreement, names: tuple[str, str], students: int) -> str:
     return f"{alike} Of {students} students, {others} wrote it so."
 
 
-def _lines(answer: Answer, shared: frozenset[str]) -> tuple[Line, ...]:
+def _lines(answer: FingerprintedAnswer, shared: frozenset[str]) -> tuple[Line, ...]:
     """The code line by line, what is shared marked, what was released folded."""
-    given = {line.strip() for line in answer.reader.stub.splitlines()}
+    given = {line.strip() for line in answer.fingerprinter.stub.splitlines()}
     spans = _spans(answer, answer.places(shared))
     found: list[Line] = []
     position = 0
@@ -492,7 +496,7 @@ def _lines(answer: Answer, shared: frozenset[str]) -> tuple[Line, ...]:
     return tuple(shown)
 
 
-def _spans(answer: Answer, places: frozenset[int]) -> list[tuple[int, int]]:
+def _spans(answer: FingerprintedAnswer, places: frozenset[int]) -> list[tuple[int, int]]:
     """From where to where the code is shared, in characters; a comment between two tokens is not."""
     spans: list[tuple[int, int]] = []
     for place in sorted(places):

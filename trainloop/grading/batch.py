@@ -24,7 +24,7 @@ from trainloop.grading.aside import LostError
 from trainloop.grading.engine import Engine, EngineError, Outcome, fault
 from trainloop.grading.grade import Graded, Results, blank, grader_error
 from trainloop.grading.intake import Intake
-from trainloop.grading.reader import Known, Reader, brief
+from trainloop.grading.reader import Known, SubmissionReader, brief
 
 AHEAD = 4  # submissions on their way, for each worker
 TRIES = 2
@@ -97,7 +97,7 @@ def grade_class(
     """
     setup = engine.setup
     kept.tidy()
-    with Reader(setup.material, kept, setup.limits, setup.level) as reader:
+    with SubmissionReader(setup.material, kept, setup.limits, setup.level) as reader:
         batch = _Batch(engine, reader, kept, done, afresh)
         for student, folder in folders.items():
             batch.add(student, folder)
@@ -109,7 +109,7 @@ def grade_class(
 
 
 class _Batch:
-    def __init__(self, engine: Engine, reader: Reader, kept: Results, done: Done, afresh: bool) -> None:
+    def __init__(self, engine: Engine, reader: SubmissionReader, kept: Results, done: Done, afresh: bool) -> None:
         self.marks: dict[str, GradedSummary] = {}
         self._engine = engine
         self._reader = reader
@@ -157,18 +157,19 @@ class _Batch:
         outcome = self._engine.next(wait) if self._underway else None
         if outcome is None:
             return False
-        one = self._underway[outcome.name]
+        pending = self._underway[outcome.name]
         if outcome.graded is not None:
             self._failed_in_a_row = 0
             self._finish(
-                outcome.name, GradedSummary(outcome.name, outcome.graded, before=False, failures=tuple(one.failures))
+                outcome.name,
+                GradedSummary(outcome.name, outcome.graded, before=False, failures=tuple(pending.failures)),
             )
             return True
-        one.failures.append(outcome.failure)
-        if len(one.failures) >= TRIES:
+        pending.failures.append(outcome.failure)
+        if len(pending.failures) >= TRIES:
             self._give_up(outcome)
         elif not outcome.trying:
-            self._engine.submit(outcome.name, one.intake)
+            self._engine.submit(outcome.name, pending.intake)
         return True
 
     def _give_up(self, outcome: Outcome) -> None:

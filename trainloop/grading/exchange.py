@@ -71,26 +71,26 @@ class Collect(ExchangeCollect):  # type: ignore[misc]  # nbgrader is untyped
         """Called by nbgrader to copy one submission."""
         submission = Path(dest)
         submission.mkdir()
-        room, left, last = KILO * self.coursedir.max_dir_size, [], datetime.min
+        room, skipped, last = KILO * self.coursedir.max_dir_size, [], datetime.min
         for name, data, changed in _files(src, KILO * self.coursedir.max_file_size):
             last = max(last, changed)
             if data is None or len(data) > room:
-                left.append(ascii(name))
+                skipped.append(ascii(name))
                 continue
             room -= len(data)
             (submission / name).write_bytes(data)
-        if left:
+        if skipped:
             self.log.warning(
                 "%s: left in the exchange, because it is no plain file of the student's own, or too large: %s",
-                *(src, ", ".join(left)),
+                *(src, ", ".join(skipped)),
             )
-        said = self._path_to_record(src)["timestamp"]
-        if last - said > SLACK:
-            self.log.warning("%s says it was handed in at %s, but was changed at %s (UTC).", src, said, last)
+        timestamp = self._path_to_record(src)["timestamp"]
+        if last - timestamp > SLACK:
+            self.log.warning("%s says it was handed in at %s, but was changed at %s (UTC).", src, timestamp, last)
         # Later steps stop where these two are missing or cannot be read.
         secret = read_secret(submission) or secrets.token_hex(64)
         (submission / SECRET).write_text(secret, encoding="ascii")
-        (submission / TIMESTAMP).write_text(f"{said} UTC", encoding="ascii")
+        (submission / TIMESTAMP).write_text(f"{timestamp} UTC", encoding="ascii")
         if self.coursedir.groupshared:
             for path in (submission, *submission.iterdir()):
                 path.chmod(path.stat().st_mode | (0o2770 if path.is_dir() else 0o660))

@@ -46,7 +46,7 @@ from traitlets.config import Config
 from trainloop.checks.text import MUCH_BLANK, plain
 from trainloop.checks.values import Json
 from trainloop.checks.verdict import IN_WORDS
-from trainloop.checks.words import number
+from trainloop.checks.words import points_text
 from trainloop.grading.people import called
 from trainloop.grading.record import VERDICT
 from trainloop.grading.unfinished import IS_FINAL, begin, mark_unfinished
@@ -142,7 +142,7 @@ def _told(nb: NotebookNode) -> NotebookNode:
     for cell in nb.cells:
         name = cell.get("id", "")
         if one := exercises.get(name):
-            got = f"{number(one['points'])} of {number(one['possible'])} points"
+            got = f"{points_text(one['points'])} of {points_text(one['possible'])} points"
             lines.append(f"- [{_literal(one['title'])}](#check-{name}): {_literal(one['comment'])}, {got}")
         elif one := answers.get(name):
             lines.append(f"- [{_literal(_heading(nb, cell) or name)}](#{name}): {_literal(one['comment'])}")
@@ -236,7 +236,7 @@ class _NoAttachments(dict[str, dict[str, str]]):
 
 
 @dataclass(frozen=True)
-class Shown:
+class CellView:
     """A cell of the student's as it is shown."""
 
     code: Markup
@@ -273,7 +273,7 @@ class ExerciseView:
     comment: Markup
     reason: Markup  # the one sentence of all its checks, where that is all there is to say
     checks: tuple[CheckView, ...]
-    code: Shown | None
+    code: CellView | None
     is_open: bool
 
 
@@ -292,7 +292,7 @@ class AnswerView:
 
 
 @dataclass(frozen=True)
-class Page:
+class FeedbackPage:
     """All that the template shows."""
 
     title: str
@@ -306,7 +306,7 @@ class Page:
     notes: tuple[str, ...]
     exercises: tuple[ExerciseView, ...]
     answers: tuple[AnswerView, ...]
-    others: tuple[Shown, ...]
+    others: tuple[CellView, ...]
 
 
 def _add_odd_names(converter: GenerateFeedback) -> None:
@@ -369,7 +369,7 @@ def _recorded(names: Mapping[str, Any]) -> tuple[frozenset[str], str]:
         return waiting, called(gradebook.find_student(names["student"]))
 
 
-def page(nb: NotebookNode, marks: Mapping[str, Any], waiting: AbstractSet[str] = frozenset()) -> Page:
+def page(nb: NotebookNode, marks: Mapping[str, Any], waiting: AbstractSet[str] = frozenset()) -> FeedbackPage:
     """What the feedback page shows.
 
     Args:
@@ -382,14 +382,14 @@ def page(nb: NotebookNode, marks: Mapping[str, Any], waiting: AbstractSet[str] =
     judged = verdict.get("exercises", {})
     exercises = tuple(_exercise(name, judged[name], cells) for name in cells if name in judged)
     mine = [cells[name] for name in verdict.get("written", ()) if name in cells]
-    return Page(
+    return FeedbackPage(
         title=lesson_title(nb, marks["assignment"]),
         student=plain(marks["student"], 400),
         look=look(verdict.get("status")),
         words=verdict.get("words", "this notebook has no verdict"),
-        points=number(marks["score"]),
-        possible=number(marks["max_score"]),
-        late=number(marks["late_penalty"]) if marks.get("late_penalty") else "",
+        points=points_text(marks["score"]),
+        possible=points_text(marks["max_score"]),
+        late=points_text(marks["late_penalty"]) if marks.get("late_penalty") else "",
         is_final=bool(exercises) and verdict.get("status") != "grader error" and verdict.get("is_final", True),
         notes=tuple(plain(note, MAX_SENTENCE) for note in verdict.get("notes", ())),
         exercises=exercises,
@@ -408,9 +408,9 @@ def _exercise(name: str, one: Mapping[str, Any], cells: Mapping[str, NotebookNod
         title=one["title"],
         look=look(one["status"]),
         words=IN_WORDS[one["status"]],
-        points=number(score),
-        possible=number(_nbgrader(check).get("points", one["possible"])),
-        by_checks=number(one["points"]) if changed else "",
+        points=points_text(score),
+        possible=points_text(_nbgrader(check).get("points", one["possible"])),
+        by_checks=points_text(one["points"]) if changed else "",
         comment=_comment(comment) if comment != one["comment"] else Markup(),
         reason=_reason(one["checks"]),
         checks=tuple(_check(each, one["checks"][:i]) for i, each in enumerate(one["checks"])),
@@ -430,8 +430,8 @@ def _answer(name: str, nb: NotebookNode, cell: NotebookNode, waiting: AbstractSe
         title=_heading(nb, cell) or name,
         look="open" if name in waiting or not given else "marked",
         words=marked if given else IN_WORDS["missing"],
-        points=number(settings.get("score") or 0.0),
-        possible=number(settings.get("points") or 0.0),
+        points=points_text(settings.get("score") or 0.0),
+        possible=points_text(settings.get("points") or 0.0),
         text=_comment(cell.source) if given else Markup(),
         comment=_comment(comment) if comment != one["comment"] else Markup(),
     )
@@ -453,7 +453,7 @@ def _is_released(cell: NotebookNode) -> bool:
 def _reason(checks: Sequence[Mapping[str, Any]]) -> Markup:
     sentences = {check["sentence"] for check in checks}
     alike = len(sentences) == 1 and not any(check["detail"] for check in checks)
-    return in_words(sentences.pop()) if alike else Markup()
+    return sentence_markup(sentences.pop()) if alike else Markup()
 
 
 def _check(one: Mapping[str, Any], above: Sequence[Mapping[str, Any]]) -> CheckView:
@@ -463,9 +463,9 @@ def _check(one: Mapping[str, Any], above: Sequence[Mapping[str, Any]]) -> CheckV
         rule=one.get("rule", False),
         look=look(one["status"]),
         words=IN_WORDS[one["status"]],
-        points=number(one["points"]),
-        possible=number(one["possible"]),
-        sentence=in_words(one["sentence"]),
+        points=points_text(one["points"]),
+        possible=points_text(one["possible"]),
+        sentence=sentence_markup(one["sentence"]),
         is_repeated=bool(one["sentence"]) and one["sentence"] in (other["sentence"] for other in above),
         detail=tuple(plain(line, MAX_SENTENCE) for line in one["detail"][:MAX_LINES]),
     )
@@ -488,7 +488,7 @@ def lesson_title(nb: NotebookNode, slug: str) -> str:
     return next((line.removeprefix("# ") for line in lines if line.startswith(heading)), slug)
 
 
-def in_words(text: str) -> Markup:
+def sentence_markup(text: str) -> Markup:
     """A sentence of the verdict's: `code` as code, everything escaped."""
     parts = re.split(r"`([^`]+)`", plain(text, MAX_SENTENCE))
     return Markup().join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
@@ -512,12 +512,12 @@ def _marked(checks: Sequence[Mapping[str, Any]], source: str) -> list[int]:
     return sorted(n for n, code in places if 0 < n <= len(lines) and lines[n - 1].strip() == code.strip())
 
 
-def _shown(cell: NotebookNode, marked: Sequence[int] = ()) -> Shown:
+def _shown(cell: NotebookNode, marked: Sequence[int] = ()) -> CellView:
     formatter = HtmlFormatter(linenos="inline", hl_lines=list(marked), cssclass="code", wrapcode=True)
     source = plain(cell.source)
     lexer = TextLexer if MUCH_BLANK.search(source) else PythonLexer
     code = highlight(source, lexer(stripnl=False), formatter)
-    return Shown(Markup(code), tuple(map(_output, plain_outputs(cell.get("outputs", ())))))
+    return CellView(Markup(code), tuple(map(_output, plain_outputs(cell.get("outputs", ())))))
 
 
 def _output(output: NotebookNode) -> Json:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -576,29 +576,3 @@ def blank(material: LessonBundle) -> Intake:
         return replace(rebuild(b"", material.base, material.released), notes=(), digest="")
     except ValueError as error:
         raise CourseError(str(error)) from None
-
-
-def submissions(course: Course, slug: str) -> dict[str, Path]:
-    """Folders of submissions of a lesson, by student.
-
-    Raises:
-        CourseError: nothing was handed in.
-    """
-    top, found = student_folders(course, "submitted", slug)
-    if not top.is_dir():
-        raise CourseError(
-            f"There is no {top}. Collect submissions into {top}/<student>/{slug}/ first (nbgrader collect)."
-        )
-    if not found:
-        raise CourseError(f"Nobody has handed in {slug}: there is no {top}/<student>/{slug}/.")
-    return found
-
-
-def student_folders(
-    course: Course, step: Literal["submitted", "autograded"], slug: str
-) -> tuple[Path, dict[str, Path]]:
-    """nbgrader's folder of a step, and the folders of a lesson in it, by student. Neither need be there."""
-    directory = course.directory(slug)
-    pattern = Path(directory.format_path(getattr(directory, f"{step}_directory"), "*", slug))
-    top = Path(pattern.parts[0]).joinpath(*pattern.parts[1 : pattern.parts.index("*")])
-    return top, {folder.parent.name: folder for folder in sorted(top.glob(f"*/{slug}")) if folder.is_dir()}

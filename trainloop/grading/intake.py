@@ -38,7 +38,7 @@ from typing import Any, Literal, TypeAlias
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-from trainloop.grading.submitted_files import Caps, bulk, notebooks_in, read_bytes, shown, too_large
+from trainloop.grading.submitted_files import IntakeLimits, bulk, notebooks_in, printable_name, read_bytes, too_large
 
 IntakeStatus: TypeAlias = Literal["ok", "tampered", "missing"]
 
@@ -76,7 +76,9 @@ class Picked:
     notes: tuple[str, ...]
 
 
-def ingest(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, caps: Caps | None = None) -> Intake:
+def ingest(
+    folder: Path, slug: str, base: NotebookNode, released: NotebookNode, limits: IntakeLimits | None = None
+) -> Intake:
     """Take in a submission folder, such as `submitted/ada/<slug>/`.
 
     Args:
@@ -84,25 +86,25 @@ def ingest(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, 
         slug: the lesson's name; its notebook should be `<slug>.ipynb`.
         base: the notebook to build from, with or without solutions and hidden tests.
         released: the notebook that the student was given: the same cells by id.
-        caps: how much is looked at.
+        limits: how much is looked at.
 
     Raises:
         FileNotFoundError: there is no such folder.
         ValueError: `base` and `released` are not two versions of one lesson.
     """
-    picked = pick(folder, slug, base, released, caps)
+    picked = pick(folder, slug, base, released, limits)
     if picked.data is None:
         return _blank(base, _parts(base, released), picked.notes, "")
-    intake = rebuild(picked.data, base, released, caps)
+    intake = rebuild(picked.data, base, released, limits)
     return replace(intake, notes=picked.notes + intake.notes)
 
 
-def rebuild(data: bytes, base: NotebookNode, released: NotebookNode, caps: Caps | None = None) -> Intake:
+def rebuild(data: bytes, base: NotebookNode, released: NotebookNode, limits: IntakeLimits | None = None) -> Intake:
     """Take in the bytes of one notebook. Arguments and errors as for `ingest`."""
     parts = _parts(base, released)
     digest = hashlib.sha256(data).hexdigest()
     try:
-        cells, notes = _read(data, caps or Caps())
+        cells, notes = _read(data, limits or IntakeLimits())
     except _NotebookError as error:
         return _blank(base, parts, (str(error),), digest)
     owner = _match(cells, parts)
@@ -114,7 +116,9 @@ def rebuild(data: bytes, base: NotebookNode, released: NotebookNode, caps: Caps 
     return _assemble(base, parts, cells, owner, notes, digest)
 
 
-def pick(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, caps: Caps | None = None) -> Picked:
+def pick(
+    folder: Path, slug: str, base: NotebookNode, released: NotebookNode, limits: IntakeLimits | None = None
+) -> Picked:
     """Choose the notebook of a submission folder. Arguments and errors as for `ingest`.
 
     `<slug>.ipynb` if it holds this lesson; else the one in which most cells of the lesson are found, and of equals the
@@ -125,23 +129,23 @@ def pick(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, ca
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no submission folder {folder}. Collect the submissions first.")
-    parts, caps, wanted = _parts(base, released), caps or Caps(), f"{slug}.ipynb"
+    parts, limits, wanted = _parts(base, released), limits or IntakeLimits(), f"{slug}.ipynb"
     notes: list[str] = []
-    files = notebooks_in(folder, caps, notes)
+    files = notebooks_in(folder, limits, notes)
     files.sort(key=lambda file: (file.path.name != wanted, -file.modified, file.name))
-    best, best_fit, told = Picked("", None, ()), -1, set[str]()  # told: what a note of its own is about
-    left = caps.folder_bytes
-    for file in files[: caps.files]:
-        data = read_bytes(file, replace(caps, file_bytes=min(left, caps.file_bytes)), notes)
+    best, best_fit, explained = Picked("", None, ()), -1, set[str]()  # explained: in a note of its own
+    remaining = limits.folder_bytes
+    for file in files[: limits.files]:
+        data = read_bytes(file, replace(limits, file_bytes=min(remaining, limits.file_bytes)), notes)
         if data is None:
-            told.add(file.name)
+            explained.add(file.name)
             continue
-        left -= len(data)
-        if _is_worked(data, caps):
-            notes.append(f"{shown(file.name)} is the worked solution that was handed out; it does not count.")
-            told.add(file.name)
+        remaining -= len(data)
+        if _is_worked(data, limits):
+            notes.append(f"{printable_name(file.name)} is the worked solution that was handed out; it does not count.")
+            explained.add(file.name)
             continue
-        fit = _fit_of(data, parts, caps)
+        fit = _fit_of(data, parts, limits)
         if fit > best_fit:
             best, best_fit = Picked(file.name, data, ()), fit
         if fit and file.path.name == wanted:
@@ -151,8 +155,8 @@ def pick(folder: Path, slug: str, base: NotebookNode, released: NotebookNode, ca
     elif best.name != wanted:
         there = any(file.name == wanted for file in files)
         why = "cannot be read or is another lesson" if there else "is not there"
-        notes.append(f"{shown(best.name)} was taken as the notebook of this lesson, because {wanted} {why}.")
-    if extra := [shown(file.name) for file in files if file.name not in (best.name, *told)]:
+        notes.append(f"{printable_name(best.name)} was taken as the notebook of this lesson, because {wanted} {why}.")
+    if extra := [printable_name(file.name) for file in files if file.name not in (best.name, *explained)]:
         more = f" and {len(extra) - 5} more" if len(extra) > 5 else ""
         notes.append(f"Other notebooks in the folder were ignored: {', '.join(extra[:5])}{more}.")
     return Picked(best.name, best.data, tuple(notes))
@@ -222,7 +226,7 @@ def _part(cell: NotebookNode, released: NotebookNode) -> _Part:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class _SubmittedCell:
     """One cell of a submission: texts, and settings that are only ever compared."""
 
     kind: str  # "code", "markdown" or "raw"
@@ -252,10 +256,10 @@ class _NotebookError(Exception):
     """The bytes hold no notebook. Says why, and what the student can do."""
 
 
-def _read(data: bytes, caps: Caps) -> tuple[list[_Cell], list[str]]:
+def _read(data: bytes, limits: IntakeLimits) -> tuple[list[_SubmittedCell], list[str]]:
     """The cells of a notebook of any format version, and notes on what had to be mended. Raises `_NotebookError`."""
     notes: list[str] = []
-    document = _document(_decode(data, caps, notes))
+    document = _document(_decode(data, limits, notes))
     raw = _raw_cells(document)
     notes += _other_python(document)
     known = [cell for cell in raw if isinstance(cell, dict)]
@@ -263,23 +267,23 @@ def _read(data: bytes, caps: Caps) -> tuple[list[_Cell], list[str]]:
         notes.append(f"The notebook is damaged: {len(raw) - len(known)} of its cells cannot be read and were left out.")
     if not known:
         raise _NotebookError("The notebook has no cells. Hand in the notebook that holds your answers.")
-    if len(known) > caps.cells:
-        notes.append(f"The notebook has {len(known):,} cells; those after the first {caps.cells:,} were left out.")
-    cells = [_cell(cell) for cell in known[: caps.cells]]
-    if long := sum(len(cell.text) > caps.cell_chars for cell in cells):
-        notes.append(f"Cells with more than {caps.cell_chars:,} characters were cut off there: {long}.")
-    cells = [replace(cell, text=cell.text[: caps.cell_chars]) for cell in cells]
+    if len(known) > limits.cells:
+        notes.append(f"The notebook has {len(known):,} cells; those after the first {limits.cells:,} were left out.")
+    cells = [_cell(cell) for cell in known[: limits.cells]]
+    if long := sum(len(cell.text) > limits.cell_chars for cell in cells):
+        notes.append(f"Cells with more than {limits.cell_chars:,} characters were cut off there: {long}.")
+    cells = [replace(cell, text=cell.text[: limits.cell_chars]) for cell in cells]
     ends = itertools.accumulate(len(cell.text) for cell in cells)
-    kept = sum(end <= caps.chars for end in ends)
+    kept = sum(end <= limits.chars for end in ends)
     if kept < len(cells):
-        notes.append(f"The notebook is very long; cells after the first {caps.chars:,} characters were left out.")
+        notes.append(f"The notebook is very long; cells after the first {limits.chars:,} characters were left out.")
     return cells[:kept], notes
 
 
-def _decode(data: bytes, caps: Caps, notes: list[str]) -> str:
-    if len(data) > caps.file_bytes:
-        raise _NotebookError(too_large("The notebook", caps, data))
-    if 30 * data.count(b'"') + 60 * data.count(b"[") + 240 * data.count(b"{") > caps.parts_bytes:
+def _decode(data: bytes, limits: IntakeLimits, notes: list[str]) -> str:
+    if len(data) > limits.file_bytes:
+        raise _NotebookError(too_large("The notebook", limits, data))
+    if 30 * data.count(b'"') + 60 * data.count(b"[") + 240 * data.count(b"{") > limits.parts_bytes:
         raise _NotebookError(f"The notebook has too many parts to be read. {bulk(data)}")
     encoding = json.detect_encoding(data)
     try:
@@ -339,10 +343,10 @@ def _raw_cells(document: object) -> list[object]:
     raise _NotebookError("The file is not a notebook: it has no cells. Hand in the .ipynb file that JupyterLab saves.")
 
 
-def _cell(raw: dict[str, Any]) -> _Cell:
+def _cell(raw: dict[str, Any]) -> _SubmittedCell:
     kind, name, metadata = raw.get("cell_type"), raw.get("id"), raw.get("metadata")
     settings = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    return _Cell(
+    return _SubmittedCell(
         kind=kind if kind in ("code", "markdown") else "raw",
         text=_text(raw.get("source", raw.get("input"))),  # "input" up to nbformat 3
         id=name if isinstance(name, str) else "",
@@ -360,7 +364,7 @@ def _text(source: object) -> str:
 # --- matching: which cell is which
 
 
-def _match(cells: Sequence[_Cell], parts: _Parts) -> dict[int, str]:
+def _match(cells: Sequence[_SubmittedCell], parts: _Parts) -> dict[int, str]:
     """Position in the submission -> id in the lesson. Several positions may have one id."""
     graded = {name for name, part in parts.items() if part.role in GRADED}
     owner = {i: cell.grade_id for i, cell in enumerate(cells) if cell.grade_id in graded}
@@ -371,15 +375,15 @@ def _match(cells: Sequence[_Cell], parts: _Parts) -> dict[int, str]:
     return owner | _behind(cells, owner, parts)
 
 
-def _same_id(free: Mapping[int, _Cell], lost: _Parts, _: _Parts) -> dict[int, str]:
-    def fits(cell: _Cell) -> bool:
+def _same_id(free: Mapping[int, _SubmittedCell], lost: _Parts, _: _Parts) -> dict[int, str]:
+    def fits(cell: _SubmittedCell) -> bool:
         part = lost.get(cell.id)
         return part is not None and (part.role in GRADED or part.kind == cell.kind)
 
     return {i: cell.id for i, cell in free.items() if fits(cell)}
 
 
-def _same_text(free: Mapping[int, _Cell], lost: _Parts, _: _Parts) -> dict[int, str]:
+def _same_text(free: Mapping[int, _SubmittedCell], lost: _Parts, _: _Parts) -> dict[int, str]:
     waiting: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, part in lost.items():
         # A stub may stand beside the answer: see `_alike` and `_behind`.
@@ -392,7 +396,7 @@ def _same_text(free: Mapping[int, _Cell], lost: _Parts, _: _Parts) -> dict[int, 
     return owner
 
 
-def _alike(free: Mapping[int, _Cell], lost: _Parts, parts: _Parts) -> dict[int, str]:
+def _alike(free: Mapping[int, _SubmittedCell], lost: _Parts, parts: _Parts) -> dict[int, str]:
     owner: dict[int, str] = {}
     for name, part in lost.items():
         if part.role != "exercise":
@@ -411,7 +415,7 @@ def _alike(free: Mapping[int, _Cell], lost: _Parts, parts: _Parts) -> dict[int, 
     return owner
 
 
-def _behind(cells: Sequence[_Cell], owner: Mapping[int, str], parts: _Parts) -> dict[int, str]:
+def _behind(cells: Sequence[_SubmittedCell], owner: Mapping[int, str], parts: _Parts) -> dict[int, str]:
     """Answers that nothing else tells: of the cells that follow the one which the question stood behind, up to the next
     of the lesson's. A written answer is the first if it is text, one in code the last with something in it."""
     place = {name: i for i, name in owner.items()}
@@ -433,9 +437,9 @@ def _fit(owner: Mapping[int, str], parts: _Parts) -> int:
     return len(found) if found & graded or not graded else 0
 
 
-def _fit_of(data: bytes, parts: _Parts, caps: Caps) -> int:
+def _fit_of(data: bytes, parts: _Parts, limits: IntakeLimits) -> int:
     try:
-        return _fit(_match(_read(data, caps)[0], parts), parts)
+        return _fit(_match(_read(data, limits)[0], parts), parts)
     except _NotebookError:
         return 0
 
@@ -444,12 +448,12 @@ def _fit_of(data: bytes, parts: _Parts, caps: Caps) -> int:
 _DEFINITION = re.compile(r"^(?:(?:async[ \t]+)?def|class)[ \t]+(\w+)|^(\w+)[ \t]*(?::[^=\n]*)?=(?!=)", re.MULTILINE)
 
 
-def _is_worked(data: bytes, caps: Caps) -> bool:
+def _is_worked(data: bytes, limits: IntakeLimits) -> bool:
     """Whether this is the course's own worked solution, which lies beside the notebook of who asked for it."""
     if b'"solutions"' not in data:
         return False
     try:
-        document = _document(_decode(data, caps, []))
+        document = _document(_decode(data, limits, []))
     except _NotebookError:
         return False
     match document:
@@ -479,7 +483,12 @@ def _share(wanted: frozenset[str], there: frozenset[str]) -> float:
 
 
 def _assemble(
-    base: NotebookNode, parts: _Parts, cells: Sequence[_Cell], owner: Mapping[int, str], notes: list[str], digest: str
+    base: NotebookNode,
+    parts: _Parts,
+    cells: Sequence[_SubmittedCell],
+    owner: Mapping[int, str],
+    notes: list[str],
+    digest: str,
 ) -> Intake:
     copies: dict[str, list[int]] = {name: [] for name in parts}
     for i in sorted(owner):
@@ -489,26 +498,26 @@ def _assemble(
     tampered, missing, gone = set(), set(), []
     for name, part in parts.items():
         if part.role == "exercise":
-            chosen, said = _answer(name, part, cells, copies[name])
+            chosen, remarks = _answer(name, part, cells, copies[name])
             if chosen is None:
                 missing.add(name)
         elif part.role == "written":
-            chosen, said = _last_written(part, cells, copies[name]), []
+            chosen, remarks = _last_written(part, cells, copies[name]), []
             if chosen is None:
                 missing.add(name)
-                said = [f"The cell of the written answer {name} was not found; the empty one has been put back."]
+                remarks = [f"The cell of the written answer {name} was not found; the empty one has been put back."]
         elif part.role == "check":
             chosen = next(iter(copies[name]), None)
-            said = _tampering(name, part, [cells[i] for i in copies[name]], stripped)
-            if said:
+            remarks = _tampering(name, part, [cells[i] for i in copies[name]], stripped)
+            if remarks:
                 tampered.add(name)
         else:
-            chosen, said = _last_written(part, cells, copies[name]), []
+            chosen, remarks = _last_written(part, cells, copies[name]), []
             if chosen is None and part.role == "demo":
                 gone.append(name)
         if chosen is not None:
             place[chosen] = name
-        notes += said
+        notes += remarks
     if gone:
         notes.append(f"These cells of the lesson were missing; they have been put back: {', '.join(gone)}.")
     theirs = {name: cells[i].text for i, name in place.items() if _is_theirs(parts[name], cells[i])}
@@ -524,7 +533,9 @@ def _assemble(
     )
 
 
-def _answer(name: str, part: _Part, cells: Sequence[_Cell], copies: Sequence[int]) -> tuple[int | None, list[str]]:
+def _answer(
+    name: str, part: _Part, cells: Sequence[_SubmittedCell], copies: Sequence[int]
+) -> tuple[int | None, list[str]]:
     """The position of the copy that counts as the answer, and notes."""
     if not copies:
         return None, [f"The exercise cell {name} was not found; the empty one has been put back."]
@@ -540,34 +551,34 @@ def _answer(name: str, part: _Part, cells: Sequence[_Cell], copies: Sequence[int
     return _last_written(part, cells, usable), [several] if len(copies) > 1 else []
 
 
-def _last_written(part: _Part, cells: Sequence[_Cell], copies: Sequence[int]) -> int | None:
+def _last_written(part: _Part, cells: Sequence[_SubmittedCell], copies: Sequence[int]) -> int | None:
     written = [i for i in copies if cells[i].plain not in ("", part.plain)]
     return next(reversed(written or copies), None)
 
 
-def _tampering(name: str, part: _Part, copies: Sequence[_Cell], stripped: bool) -> list[str]:
+def _tampering(name: str, part: _Part, copies: Sequence[_SubmittedCell], stripped: bool) -> list[str]:
     """What is different about a check cell, a sentence each; none if it is as it was released, or if its settings are
     not there because no cell of the notebook has any: some editors leave it like that."""
     if not copies:
         return [f"The check cell {name} was missing; it has been put back."]
-    said = []
+    remarks = []
     if len(copies) > 1:
-        said.append(f"The check cell {name} was there {len(copies)} times; it is used once, as it was released.")
+        remarks.append(f"The check cell {name} was there {len(copies)} times; it is used once, as it was released.")
     if any(cell.plain != part.plain or cell.kind != part.kind for cell in copies):
-        said.append(f"The check cell {name} had been changed; the released one is used.")
+        remarks.append(f"The check cell {name} had been changed; the released one is used.")
     if not stripped and any(
         (cell.settings.get(key) or False) != (part.settings.get(key) or False) for cell in copies for key in SETTINGS
     ):
-        said.append(f"The grading settings of the check cell {name} had been changed; the released ones are used.")
-    return said
+        remarks.append(f"The grading settings of the check cell {name} had been changed; the released ones are used.")
+    return remarks
 
 
-def _is_theirs(part: _Part, cell: _Cell) -> bool:
+def _is_theirs(part: _Part, cell: _SubmittedCell) -> bool:
     return part.role in ("exercise", "written", "demo") and cell.plain != part.plain
 
 
 def _additions(
-    parts: _Parts, cells: Sequence[_Cell], owner: Mapping[int, str], place: Mapping[int, str]
+    parts: _Parts, cells: Sequence[_SubmittedCell], owner: Mapping[int, str], place: Mapping[int, str]
 ) -> dict[str, list[str]]:
     """Texts of the student's own cells, by the id of the lesson's cell behind which they stand ("" for the top).
 

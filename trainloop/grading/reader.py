@@ -36,7 +36,7 @@ class Known:
     intake: Intake | None = None  # where there is neither
 
 
-class Reader:
+class SubmissionReader:
     """Reads submissions of one lesson. A context manager.
 
     Args:
@@ -62,7 +62,7 @@ class Reader:
         self._material, self._kept, self._limits, self._level = material, kept, limits, level
         self._aside = Aside(self._look, bounds=BOUNDS)
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> SubmissionReader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

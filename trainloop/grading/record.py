@@ -35,7 +35,7 @@ from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from traitlets import TraitError
 
 from trainloop.checks.verdict import IN_WORDS, ExerciseResult, VerdictStatus
-from trainloop.checks.words import number
+from trainloop.checks.words import points_text
 from trainloop.course import Course, CourseError, absent, as_glob, unfit_path
 from trainloop.errors import TrainloopError
 from trainloop.grading import people
@@ -45,7 +45,7 @@ from trainloop.grading.engines import choose_engine
 from trainloop.grading.grade import Graded, LessonBundle, Results, blank, grader_error, results
 from trainloop.grading.gradebook import TIMESTAMP, Change, Writer, enter, keep_receipt, reason, revoke
 from trainloop.grading.gradebook import changes as gradebook_changes
-from trainloop.grading.reader import Reader, brief
+from trainloop.grading.reader import SubmissionReader, brief
 from trainloop.grading.settings import Grading
 from trainloop.grading.unfinished import IS_FINAL, begin, mark_unfinished
 
@@ -69,7 +69,7 @@ class SubmissionExporter(NotebookExporter):
             self._course = Course(Path(self.parent.coursedir.root))
             try:
                 self._setup = setup = _setup(self._course, self.parent)
-                self._reader = Reader(setup.material, results(self._course), setup.limits, setup.level)
+                self._reader = SubmissionReader(setup.material, results(self._course), setup.limits, setup.level)
                 weakref.finalize(self, self._reader.close)
                 mark_unfinished(self.parent, ".ipynb", self._revoke)
                 due = [folder for folder in sorted(self.parent.assignments) if _is_due(self.parent, Path(folder))]
@@ -122,7 +122,7 @@ class SubmissionExporter(NotebookExporter):
             people.enter(self._course, names["db_url"])
         except CourseError as error:  # a help that is not there; the mark is
             self.parent.log.warning(str(error))
-        points = f"{number(graded.points)} of {number(graded.possible)} points"
+        points = f"{points_text(graded.points)} of {points_text(graded.possible)} points"
         self.parent.log.info("%s: %s, %s", names["student"], graded.in_words, points)
         notebook = _with_verdict(graded, self._setup.material)
         found = ResourcesDict()

@@ -9,13 +9,10 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
-
-IntakeStatus: TypeAlias = Literal["ok", "tampered", "missing"]
 
 
 @dataclass(frozen=True)
-class Caps:
+class IntakeLimits:
     """How much of a submission is looked at."""
 
     file_bytes: int = 100_000_000  # of one notebook, as nbgrader's own limit; a larger one is not read
@@ -38,24 +35,24 @@ class File:
     modified: int  # nanoseconds
 
 
-def notebooks_in(folder: Path, caps: Caps, notes: list[str]) -> list[File]:
+def notebooks_in(folder: Path, limits: IntakeLimits, notes: list[str]) -> list[File]:
     """The regular notebook files of a folder, or, if it has none, those one level down."""
     if folder.is_symlink():
         notes.append("The submission folder is a link; links are not followed.")
         return []
-    entries = _entries(folder, caps, notes)
+    entries = _entries(folder, limits, notes)
     if files := _regular(entries, "", notes):
         return files
     below = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED_FOLDERS]
-    for inner in below[: caps.files]:
-        files += _regular(_entries(Path(inner.path), caps, notes), f"{inner.name}/", notes)
+    for inner in below[: limits.files]:
+        files += _regular(_entries(Path(inner.path), limits, notes), f"{inner.name}/", notes)
     return files
 
 
-def _entries(folder: Path, caps: Caps, notes: list[str]) -> list[os.DirEntry[str]]:
+def _entries(folder: Path, limits: IntakeLimits, notes: list[str]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(itertools.islice(filter(_concerns_us, entries), caps.entries), key=lambda entry: entry.name)
+            return sorted(itertools.islice(filter(_concerns_us, entries), limits.entries), key=lambda entry: entry.name)
     except OSError as error:
         notes.append(f"A folder could not be read ({error.strerror}).")
         return []
@@ -76,34 +73,34 @@ def _regular(entries: Iterable[os.DirEntry[str]], prefix: str, notes: list[str])
             modified = entry.stat(follow_symlinks=False).st_mtime_ns
             files.append(File(Path(entry.path), prefix + entry.name, modified))
         else:
-            notes.append(f"{shown(prefix + entry.name)} is a link, a pipe or a device, and was not read.")
+            notes.append(f"{printable_name(prefix + entry.name)} is a link, a pipe or a device, and was not read.")
     return files
 
 
-def read_bytes(file: File, caps: Caps, notes: list[str]) -> bytes | None:
+def read_bytes(file: File, limits: IntakeLimits, notes: list[str]) -> bytes | None:
     # Where a name has become a link or a pipe since it was listed, opening it must neither follow nor wait.
     more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    name = shown(file.name)
+    name = printable_name(file.name)
     try:
         with open(file.path, "rb", opener=lambda path, flags: os.open(path, flags | more)) as stream:
             about = os.fstat(stream.fileno())
             if not stat.S_ISREG(about.st_mode):
                 raise OSError(0, "not a regular file")
-            data = stream.read(caps.file_bytes + 1)
+            data = stream.read(limits.file_bytes + 1)
     except OSError as error:
         notes.append(f"{name} could not be read ({error.strerror}).")
         return None
-    if len(data) > caps.file_bytes:
-        notes.append(too_large(name, caps, data))
+    if len(data) > limits.file_bytes:
+        notes.append(too_large(name, limits, data))
         return None
     if about.st_nlink > 1:
         notes.append(f"{name} has a second name elsewhere on the disk (a hard link); it may be somebody else's file.")
     return data
 
 
-def too_large(name: str, caps: Caps, data: bytes) -> str:
+def too_large(name: str, limits: IntakeLimits, data: bytes) -> str:
     """What to do about a notebook of which `data` is the beginning."""
-    return f"{name} is larger than {caps.file_bytes / 1e6:g} MB and was not read. {bulk(data)}"
+    return f"{name} is larger than {limits.file_bytes / 1e6:g} MB and was not read. {bulk(data)}"
 
 
 # Where the bytes of a notebook may be: the name in the file, in words, and what to do.
@@ -134,7 +131,7 @@ def bulk(data: bytes) -> str:
     return f"{share} JupyterLab {remedy}, save, and hand it in again."
 
 
-def shown(name: str) -> str:
+def printable_name(name: str) -> str:
     """A stranger's file name, fit to print."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in name)
     return f'"{plain[:80]}"'

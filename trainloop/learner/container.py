@@ -19,7 +19,7 @@ from trainloop.learner.lab import FOLDER, START, settings_on, update
 COURSE, WORK = "TRAINLOOP_COURSE", "TRAINLOOP_WORK"  # the environment's names for both folders
 
 
-def work() -> Path:
+def working_copy() -> Path:
     """The working copy."""
     return Path(os.environ.get(WORK) or Path.home() / FOLDER)
 
@@ -32,15 +32,15 @@ def prepare() -> list[str]:
         LabError: the working copy cannot be written, see `lab.update`.
     """
     release = _release()
-    new = start.fresh(update(release, work()))
-    start.write(start.rows(release, work(), new), work())
+    new = start.fresh(update(release, working_copy()))
+    start.write(start.rows(release, working_copy(), new), working_copy())
     return new
 
 
 def settings() -> dict[str, object]:
     """What `trainloop lab` tells JupyterLab, by the names of Jupyter's traits. Errors as for `prepare`."""
     new = prepare()  # first, since Jupyter opens on the start page if there is one
-    return {**settings_on(work()), "StartPage.release": str(_release()), "StartPage.fresh": new}
+    return {**settings_on(working_copy()), "StartPage.release": str(_release()), "StartPage.fresh": new}
 
 
 def _release() -> Path:
@@ -49,4 +49,4 @@ def _release() -> Path:
 
 if __name__ == "__main__":
     prepare()
-    print(f"Your copy of the lessons is {work()}. Begin with {START}.")
+    print(f"Your copy of the lessons is {working_copy()}. Begin with {START}.")

@@ -72,14 +72,14 @@ def _disagree(exercise: object, why: object) -> str:
     visible = beside(VISIBLE_NAME)
     assert visible is not None  # the key came from there
     file = visible.with_name(FILE_NAME)
-    said = Disagreement(
+    disagreement = Disagreement(
         name,
         why.strip()[:MAX_WHY],
         _verdict(result)[:MAX_VERDICT],
         notebook.own_text(key.exercises[name].defines)[:MAX_ANSWER],
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _write(file, [*read(file.parent), said][-MAX_KEPT:])
+    _write(file, [*read(file.parent), disagreement][-MAX_KEPT:])
     return (
         f"Kept in {FILE_NAME}, beside this notebook, with the verdict and your answer as they are now. Hand it in with "
         "the notebook, and your instructor reads it. It changes no mark by itself."

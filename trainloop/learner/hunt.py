@@ -27,14 +27,14 @@ def hunt() -> None:
         print("This notebook is a lesson: it has nothing to hunt for.")
         return
     counts = counted.read(kept_in())
-    print("\n".join(told(key, {name: _now(counts.get(name, Count()), name) for name in key.exercises})))
+    print("\n".join(summary_lines(key, {name: _now(counts.get(name, Count()), name) for name in key.exercises})))
 
 
 def _now(count: Count, name: str) -> Count:
     return Count(count.hints, count.mended or has_passed(name))
 
 
-def told(key: Key, counts: Mapping[str, Count]) -> Iterator[str]:
+def summary_lines(key: Key, counts: Mapping[str, Count]) -> Iterator[str]:
     """What the counts of all exercises come to, in lines."""
     mended = {name: one for name, one in counts.items() if one.mended}
     shown = [name for name, one in mended.items() if ANSWER in one.hints]

@@ -25,6 +25,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +46,9 @@ CONFIG = Path(__file__).with_name("jupyter")  # settings of Jupyter's for `train
 
 EXAMPLE = "trainloop check work/<lesson>/<lesson>.ipynb"
 
-Kind = Literal["new", "updated", "restored", "kept, newer version beside it", "unchanged"]
-Files: TypeAlias = dict[str, str]  # name of a file -> hash of its contents
-Manifest: TypeAlias = dict[str, dict[str, Files]]  # lesson -> name of a folder -> what was handed out into it
+UpdateKind = Literal["new", "updated", "restored", "kept, newer version beside it", "unchanged"]
+FileHashes: TypeAlias = dict[str, str]  # name of a file -> hash of its contents
+Manifest: TypeAlias = dict[str, dict[str, FileHashes]]  # lesson -> name of a folder -> what was handed out into it
 
 
 class LabError(TrainloopError):
@@ -65,7 +66,7 @@ class Update:
     """
 
     lesson: str
-    kind: Kind
+    kind: UpdateKind
     folder: Path
 
 
@@ -259,7 +260,7 @@ def give(worked: Path, release: Path, folder: Path) -> Path:
     return place
 
 
-def _latest(source: Path) -> Files:
+def _latest(source: Path) -> FileHashes:
     """The files of a released lesson, with their hashes."""
     return {name: _hash(source / name) for name in _released_names(source)}
 
@@ -289,7 +290,7 @@ def _update_lesson(source: Path, folder: Path, record: Manifest) -> Update:
     return Update(lesson, kind, place)
 
 
-def _kind(home: Path, before: Files | None, latest: Files, write: list[str]) -> Kind:
+def _kind(home: Path, before: FileHashes | None, latest: FileHashes, write: list[str]) -> UpdateKind:
     if not write:
         return "unchanged"
     if before is None:
@@ -310,7 +311,7 @@ def _released_names(source: Path) -> list[str]:
     return sorted(visible, key=lambda name: (name == f"{source.name}.ipynb", name))
 
 
-def _changed(place: Path, before: Files | None, latest: Files) -> bool:
+def _changed(place: Path, before: FileHashes | None, latest: FileHashes) -> bool:
     """Whether writing the latest files into `place` would overwrite anything that is not ours."""
     if place.exists() and not place.is_dir():
         return True
@@ -319,11 +320,11 @@ def _changed(place: Path, before: Files | None, latest: Files) -> bool:
     return any(_hash(place / name) not in (ours.get(name), latest[name]) for name in present)
 
 
-def _different(place: Path, latest: Files) -> list[str]:
+def _different(place: Path, latest: FileHashes) -> list[str]:
     return [name for name in latest if not (place / name).exists() or _hash(place / name) != latest[name]]
 
 
-def _missing(place: Path, latest: Files) -> list[str]:
+def _missing(place: Path, latest: FileHashes) -> list[str]:
     return [name for name in latest if not (place / name).exists()]
 
 
@@ -338,7 +339,13 @@ def _copy(source: Path, place: Path, names: list[str]) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace the file at once: whoever reads it sees the old contents or the new."""
+    """Replace the file at once: whoever reads it sees the old contents or the new.
+
+    Who may read it stays as it was. What is no file, such as /dev/stdout or a pipe, is written into.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -346,6 +353,8 @@ def write_whole(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

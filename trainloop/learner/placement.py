@@ -64,12 +64,12 @@ def placement(answers: str = "") -> None:
         answers: a letter for each question in order, such as "B A ? C ...", "?" where one does not know.
     """
     try:
-        print("\n".join(_asked() if not answers else told(read_answers(answers))))
+        print("\n".join(_asked() if not answers else advice(read_letters(answers))))
     except PlacementError as error:
         print(paragraph(str(error)))
 
 
-def read_answers(text: str) -> list[str]:
+def read_letters(text: str) -> list[str]:
     """The letters in a text, one a question.
 
     Raises:
@@ -100,9 +100,9 @@ def asked(number: int, one: Question) -> Iterator[str]:
         yield f"   {letter}  {option}"
 
 
-def told(answers: Sequence[str]) -> Iterator[str]:
+def advice(answers: Sequence[str]) -> Iterator[str]:
     """What the answers come to: the lessons to do, each with what was said against the answer, in lines."""
-    wrong = {one.lesson: (one, said) for one, said in zip(questions(), answers, strict=True) if said != one.right}
+    wrong = {one.lesson: (one, letter) for one, letter in zip(questions(), answers, strict=True) if letter != one.right}
     yield f"{len(answers) - len(wrong)} of {len(answers)} right."
     if not wrong:
         recaps = ", ".join(RECAPS.values())
@@ -115,10 +115,10 @@ def told(answers: Sequence[str]) -> Iterator[str]:
             continue
         yield f"\nModule {module.number}, {module.title}: do these, then its recap, {RECAPS[module.number]}."
         for lesson, title in here.items():
-            one, said = wrong[lesson]
+            one, letter = wrong[lesson]
             yield f"  {lesson}  {title}"
-            if said != UNKNOWN:
-                yield from wrapped(f"You said {said}: {one.options[said]}. {one.sentences[said]}")
+            if letter != UNKNOWN:
+                yield from wrapped(f"You said {letter}: {one.options[letter]}. {one.sentences[letter]}")
 
 
 def page() -> str:

@@ -18,9 +18,9 @@ from rich.table import Table
 from trainloop.checks.outline import VISIBLE_NAME, outline
 from trainloop.checks.words import Told, read_back
 from trainloop.learner.lab import lessons
-from trainloop.syllabus import about, hours, in_words, is_optional
+from trainloop.syllabus import about, hours, hours_in_words, is_optional
 
-Cell: TypeAlias = dict[str, Any]  # as it lies in a notebook file
+CellJson: TypeAlias = dict[str, Any]  # as it lies in a notebook file
 State: TypeAlias = Literal["not opened", "not started", "started", "done", "cannot be read"]
 
 
@@ -57,17 +57,17 @@ def of_lesson(folder: Path, mine: Path) -> Progress:
     exercises = outline(folder / VISIBLE_NAME)
     checks = {name: one.checks for name, one in exercises.items()}
     state: State = "not opened"
-    told: dict[str, Told] = {}
+    tallies: dict[str, Told] = {}
     if mine.is_file():
         try:
             cells = _cells(mine)
-            told = {name: one for cell in cells for name, one in read_back(_shown(cell)).items()}
-            state = "started" if told or _answers(cells) != _answers(released) else "not started"
+            tallies = {name: one for cell in cells for name, one in read_back(_shown(cell)).items()}
+            state = "started" if tallies or _answers(cells) != _answers(released) else "not started"
         except Exception:  # whatever is wrong with a learner's file, the other lessons are still shown
-            state, told = "cannot be read", {}
-    told = {name: one for name, one in told.items() if name in checks}
-    passed = sum(min(one.passed, checks[name]) for name, one in told.items())
-    if checks.keys() == {name for name, one in told.items() if one.is_done}:
+            state, tallies = "cannot be read", {}
+    tallies = {name: one for name, one in tallies.items() if name in checks}
+    passed = sum(min(one.passed, checks[name]) for name, one in tallies.items())
+    if checks.keys() == {name for name, one in tallies.items() if one.is_done}:
         state = "done"
     titles = tuple(re.sub(r"^Exercise \d+: ", "", one.title) for one in exercises.values())
     return Progress(folder.name, title, time, state, passed, sum(checks.values()), titles)
@@ -79,13 +79,13 @@ def remaining(lessons: Sequence[Progress]) -> str:
     Empty where nothing remains, or no lesson says how long it takes.
     """
     left = [hours(one.time) * (1 - one.passed / max(1, one.checks)) for one in lessons if one.state != "done"]
-    return in_words(sum(left)) if sum(left) else ""
+    return hours_in_words(sum(left)) if sum(left) else ""
 
 
-def _cells(path: Path) -> list[Cell]:
+def _cells(path: Path) -> list[CellJson]:
     """A notebook's cells, read as they lie in the file: nbformat, which would check them, takes a second to load."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    cells: list[Cell] = notebook["cells"]  # of format 4, which Jupyter has written since 2015
+    cells: list[CellJson] = notebook["cells"]  # of format 4, which Jupyter has written since 2015
     if not (isinstance(cells, list) and all(isinstance(cell, dict) for cell in cells)):
         raise ValueError(f"{path} is no notebook")
     return cells
@@ -96,14 +96,14 @@ def _text(lines: str | Sequence[str]) -> str:
     return lines if isinstance(lines, str) else "".join(lines)
 
 
-def _shown(cell: Cell) -> str:
+def _shown(cell: CellJson) -> str:
     """What a cell printed, and the error that ended it: a check says how many passed as one or the other."""
     outputs = cell.get("outputs", [])
     said = (one.get("evalue", one.get("text", "")) for one in outputs if one.get("name") != "stderr")
     return "\n".join(map(_text, said))
 
 
-def _answers(cells: Sequence[Cell]) -> dict[str, str]:
+def _answers(cells: Sequence[CellJson]) -> dict[str, str]:
     solved = [cell for cell in cells if cell["metadata"].get("nbgrader", {}).get("solution")]
     return {cell["metadata"]["nbgrader"]["grade_id"]: _text(cell["source"]).strip() for cell in solved}
 

@@ -25,7 +25,7 @@ from traitlets.config import Configurable
 from trainloop.checks.key import VISIBLE_NAME, ExerciseKey, Key, KeyFileError
 from trainloop.learner.lab import SOLUTION, START, LabError, Update, newer, write_whole
 from trainloop.learner.progress import Progress, of_lesson, progress, remaining
-from trainloop.syllabus import MODULES, OPTIONAL, TITLE, hours, in_words, is_optional
+from trainloop.syllabus import MODULES, OPTIONAL, TITLE, hours, hours_in_words, is_optional
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -58,7 +58,7 @@ This page is written anew again and again. Keep your notes in a file of your own
 
 
 @dataclass(frozen=True)
-class Row:
+class LessonRow:
     """One lesson in the working copy.
 
     Attributes:
@@ -83,7 +83,7 @@ class Row:
         return self.progress.slug.split("-")[0]
 
 
-def rows(release: Path, work: Path, fresh: Collection[str] = ()) -> list[Row]:
+def rows(release: Path, work: Path, fresh: Collection[str] = ()) -> list[LessonRow]:
     """All lessons that there are, in order.
 
     Args:
@@ -99,11 +99,11 @@ def rows(release: Path, work: Path, fresh: Collection[str] = ()) -> list[Row]:
     return [_row(one, release, work, beside.get(one.slug), one.slug in fresh) for one in progress(release, work)]
 
 
-def _row(one: Progress, release: Path, work: Path, beside: Path | None, fresh: bool) -> Row:
+def _row(one: Progress, release: Path, work: Path, beside: Path | None, fresh: bool) -> LessonRow:
     slug = one.slug
     solutions = [folder / SOLUTION.format(slug) for folder in (work / slug, beside) if folder is not None]
     solution = next((path.relative_to(work).as_posix() for path in solutions if path.is_file()), "")
-    row = Row(one, solution=solution, fresh=fresh)
+    row = LessonRow(one, solution=solution, fresh=fresh)
     if beside is None:
         return row
     there = of_lesson(release / slug, beside / f"{slug}.ipynb")
@@ -139,7 +139,7 @@ def _bare(exercise: ExerciseKey) -> Key:
 # ------------------------------------------------------------------------------------------------------------ in words
 
 
-def news(updates: Sequence[Update], lessons: Sequence[Row]) -> list[str]:
+def news(updates: Sequence[Update], lessons: Sequence[LessonRow]) -> list[str]:
     """What an update of the working copy came to, for the terminal: a line each, none if nothing happened."""
     if all(one.kind == "new" for one in updates):
         return [f"{_count(len(updates), 'lesson')} put into {updates[0].folder.parent} for you."]
@@ -172,22 +172,24 @@ def fresh(updates: Sequence[Update]) -> list[str]:
     return new if len(new) < len(updates) else []
 
 
-def page(lessons: Sequence[Row]) -> str:
+def page(lessons: Sequence[LessonRow]) -> str:
     """The start page, as Markdown without HTML, ending in the line that says whose it is."""
     parts = [f"# {TITLE}", _next(lessons), _sum(lessons), *_beside(lessons)]
-    left = {row.number: row for row in lessons}
+    remaining = {row.number: row for row in lessons}
     for module in MODULES:
         parts += [f"## Module {module.number}: {module.title}", module.goal]
-        parts.append(_table(_line(left.pop(name, None), f"{name} {title}") for name, title in module.lessons.items()))
-    beyond = [left.pop(name) for name in OPTIONAL.lessons if name in left]
+        parts.append(
+            _table(_line(remaining.pop(name, None), f"{name} {title}") for name, title in module.lessons.items())
+        )
+    beyond = [remaining.pop(name) for name in OPTIONAL.lessons if name in remaining]
     if beyond:
         parts += [f"## {OPTIONAL.title}", OPTIONAL.goal, _table(_line(row, "") for row in beyond)]
-    if left:
-        parts += ["## Further lessons", _table(_line(row, "") for row in left.values())]
+    if remaining:
+        parts += ["## Further lessons", _table(_line(row, "") for row in remaining.values())]
     return _signed("\n\n".join([*parts, HELP]))
 
 
-def _next(lessons: Sequence[Row]) -> str:
+def _next(lessons: Sequence[LessonRow]) -> str:
     lessons, beyond = _apart(lessons)
     todo = [row for row in lessons if row.progress.state not in ("done", "cannot be read")]
     if not todo:
@@ -203,13 +205,13 @@ def _next(lessons: Sequence[Row]) -> str:
     return f"**{words} {_link(one.title, _notebook(one))}** ({how_far})"
 
 
-def _apart(lessons: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+def _apart(lessons: Sequence[LessonRow]) -> tuple[list[LessonRow], list[LessonRow]]:
     """The lessons of the course, and what is optional: nobody is unfinished who leaves that."""
     beyond = [row for row in lessons if is_optional(row.number)]
     return [row for row in lessons if row not in beyond], beyond
 
 
-def _sum(lessons: Sequence[Row]) -> str:
+def _sum(lessons: Sequence[LessonRow]) -> str:
     lessons, _ = _apart(lessons)
     done = sum(row.progress.state == "done" for row in lessons)
     passed = sum(row.progress.passed for row in lessons)
@@ -223,12 +225,12 @@ def _sum(lessons: Sequence[Row]) -> str:
     )
 
 
-def _all_done(lessons: Sequence[Row]) -> bool:
+def _all_done(lessons: Sequence[LessonRow]) -> bool:
     lessons, _ = _apart(lessons)
     return bool(lessons) and all(row.progress.state == "done" for row in lessons)
 
 
-def _beside(lessons: Sequence[Row]) -> Iterator[str]:
+def _beside(lessons: Sequence[LessonRow]) -> Iterator[str]:
     """About lessons with a newer version, and those that cannot be read."""
     for row in lessons:
         if row.newer is not None:
@@ -251,7 +253,7 @@ def _table(lines: Iterable[str]) -> str:
     return "\n".join(["| lesson | time | checks | how far you are |", "|:---|---:|---:|:---|", *lines])
 
 
-def _line(row: Row | None, planned: str) -> str:
+def _line(row: LessonRow | None, planned: str) -> str:
     if row is None:
         return f"| {planned} | | | not written yet |"
     one = row.progress
@@ -286,7 +288,7 @@ def _count(many: int, what: str) -> str:
     return f"{many} {what}{'s' if many != 1 else ''}"
 
 
-def solved_page(lessons: Sequence[Row]) -> str:
+def solved_page(lessons: Sequence[LessonRow]) -> str:
     """What a learner solved, once all is done, as one file of HTML to keep or print: no script, nothing loaded."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # most learners are not done yet
 
@@ -302,14 +304,14 @@ def solved_page(lessons: Sequence[Row]) -> str:
         parts=[(title, there) for title, there in parts if there],
         lessons=len(lessons),
         checks=sum(row.progress.checks for row in lessons),
-        time=in_words(sum(hours(row.progress.time) for row in lessons)),
+        time=hours_in_words(sum(hours(row.progress.time) for row in lessons)),
     )
 
 
 # ------------------------------------------------------------------------------------------------------------ the file
 
 
-def write(lessons: Sequence[Row], work: Path) -> Path:
+def write(lessons: Sequence[LessonRow], work: Path) -> Path:
     """Write the start page into the working copy, if it has changed. What is not ours is moved aside first.
 
     Where all is done, the page of what was solved is written beside it.
@@ -378,7 +380,7 @@ def options(release: Path, new: Iterable[str]) -> list[str]:
 
 
 @dataclass
-class Keeper:
+class StartPageUpdater:
     """Keeps the page of one working copy up to date, in a thread of its own: no save waits for it, or fails by it."""
 
     release: Path
@@ -410,5 +412,5 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 def _load_jupyter_server_extension(server: ServerApp) -> None:
     settings = StartPage(parent=server)
     if settings.release:
-        keeper = Keeper(Path(settings.release), Path(server.root_dir), settings.fresh, server.log)
-        server.contents_manager.register_post_save_hook(keeper.saved)  # type: ignore[no-untyped-call]
+        updater = StartPageUpdater(Path(settings.release), Path(server.root_dir), settings.fresh, server.log)
+        server.contents_manager.register_post_save_hook(updater.saved)  # type: ignore[no-untyped-call]

@@ -365,9 +365,9 @@ class _Attempt:
             self._heard = min(self._heard, self._clock.now() + GRACE_SECONDS - self._limits.cell_seconds)
         return "done" if over else "ended" if self._closed and not self._has_keeper else None
 
-    def _heed(self, said: Json | None) -> Ending | None:
+    def _heed(self, message: Json | None) -> Ending | None:
         """Take in what the keeper says; an ending, if that was one."""
-        match said:
+        match message:
             case None:
                 self._gone = True
                 return "ended" if self._has_keeper else None

@@ -35,7 +35,7 @@ _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
-class Files:
+class ControlFiles:
     """What the files of a version are called."""
 
     most: str  # bytes, to be set
@@ -45,9 +45,9 @@ class Files:
     full: tuple[str, str]  # file and name: how often their own memory was full; without a name, the most they had
 
 
-FILES: dict[Version, Files] = {
-    "cgroup v2": Files("memory.max", "memory.swap.max", True, "memory.events", ("memory.events", "oom")),
-    "cgroup v1": Files(
+CONTROL_FILES: dict[Version, ControlFiles] = {
+    "cgroup v2": ControlFiles("memory.max", "memory.swap.max", True, "memory.events", ("memory.events", "oom")),
+    "cgroup v1": ControlFiles(
         "memory.limit_in_bytes",
         "memory.memsw.limit_in_bytes",
         False,
@@ -87,7 +87,7 @@ class Group:
     """
 
     def __init__(self, hierarchy: Hierarchy, memory_bytes: int) -> None:
-        self._files = FILES[hierarchy.version]
+        self._files = CONTROL_FILES[hierarchy.version]
         self.folder = hierarchy.parent / f"{PREFIX}{os.getpid()}-{next(_numbers)}"
         self._kills = 0
         self._is_full = False

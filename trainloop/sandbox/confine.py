@@ -61,7 +61,7 @@ class ProcessNamespaces:
             _checked(_libc.setns(self._own, NEW_PIDS), "setns")
 
 
-def enter(disk_bytes: int, processes: int, kept: Sequence[str] = ()) -> None:
+def isolate_process(disk_bytes: int, processes: int, kept: Sequence[str] = ()) -> None:
     """Leave the worker's namespaces, its files and its capability behind, for good.
 
     Args:
@@ -314,7 +314,7 @@ def main() -> int:
     with ProcessNamespaces():
         child = os.fork()
         if child == 0:
-            enter(2**20, 64, sys.argv[1:])
+            isolate_process(2**20, 64, sys.argv[1:])
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

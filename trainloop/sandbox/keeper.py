@@ -120,9 +120,9 @@ class JobKeeper:
         return True
 
     def _hand_over(self, place: str, places: Collection[str], file: int) -> None:
-        left = {pid for name, (pid, _) in self._waiting.items() if name in places}
+        spared = {pid for name, (pid, _) in self._waiting.items() if name in places}
         self._watched, self._place = None, place
-        if place in self._waiting and self._clear(left):
+        if place in self._waiting and self._clear(spared):
             pid, line = self._waiting[place]
             with contextlib.suppress(OSError):
                 socket.send_fds(line, [json.dumps({"more": True}).encode()], [file], socket.MSG_DONTWAIT)
@@ -146,8 +146,8 @@ class JobKeeper:
         with contextlib.suppress(OSError):  # `box` has gone, and ends us
             self._orders.send(json.dumps(message).encode())
 
-    def _clear(self, left: Collection[int]) -> bool:
-        """End all processes of the job but those that are to be left. Whether it came to an end.
+    def _clear(self, spared: Collection[int]) -> bool:
+        """End all processes of the job but those that are to be spared. Whether it came to an end.
 
         In a namespace of our own all are stopped at once first, so that none starts another while we look.
         """
@@ -156,7 +156,7 @@ class JobKeeper:
                 if self._alone:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(-1, signal.SIGSTOP)
-                others = [pid for pid in self._others() if pid not in left]
+                others = [pid for pid in self._others() if pid not in spared]
                 for pid in others:
                     _end(pid)
                 self._look()
@@ -165,7 +165,7 @@ class JobKeeper:
                 time.sleep(ROUND_SECONDS)
             return False
         finally:
-            for pid in left if self._alone else ():
+            for pid in spared if self._alone else ():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 

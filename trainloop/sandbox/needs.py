@@ -45,7 +45,7 @@ COMPOUND = (ast.For, ast.While, ast.If, ast.Try, ast.TryStar, ast.With, ast.Matc
 
 
 @dataclass(frozen=True)
-class _Cell:
+class _CellSyntax:
     """What the syntax of a cell tells."""
 
     reads: frozenset[str] = frozenset()  # names that it takes from elsewhere
@@ -103,7 +103,7 @@ def binds_any(source: str, names: Collection[str]) -> bool:
     mentioned = {name for name in names if name in source}
     if not mentioned:
         return False
-    unread = _Cell(doubtful=True)
+    unread = _CellSyntax(doubtful=True)
     cell = _read(source, frozenset(), False) if len(source) <= MOST_CHARS else unread
     return cell == unread or not cell.binds.isdisjoint(mentioned)
 
@@ -114,7 +114,7 @@ def names_of(source: str) -> tuple[frozenset[str], frozenset[str]]:
     return cell.reads - cell.binds, cell.binds
 
 
-def _wanted(running: Sequence[_Cell], cells: Sequence[_Cell]) -> tuple[set[str], set[str]]:
+def _wanted(running: Sequence[_CellSyntax], cells: Sequence[_CellSyntax]) -> tuple[set[str], set[str]]:
     """The names that running cells read, and the objects that must be as they would be had every cell run."""
     names = {name for cell in running for name in cell.reads}
     objects = {name for cell in cells for name in cell.objects & names}
@@ -157,20 +157,20 @@ def _parse(source: str) -> ast.Module | None:
         return None
 
 
-def _read(source: str, imported: frozenset[tuple[str, str]], is_check: bool) -> _Cell:
+def _read(source: str, imported: frozenset[tuple[str, str]], is_check: bool) -> _CellSyntax:
     tree = _parse(source)
     if tree is None:
-        return _Cell(doubtful=True)
+        return _CellSyntax(doubtful=True)
     try:
         return _look(tree, dict(imported), is_check)
     except (SyntaxError, ValueError, RecursionError):  # code that is nested deeper than we can look
-        return _Cell(doubtful=True)
+        return _CellSyntax(doubtful=True)
 
 
 _read_ours = lru_cache(CACHE_SIZE)(_read)
 
 
-def _look(tree: ast.Module, modules: dict[str, str], is_check: bool) -> _Cell:
+def _look(tree: ast.Module, modules: dict[str, str], is_check: bool) -> _CellSyntax:
     tables = [(one, symtable.symtable(ast.unparse(one), "cell", "exec")) for one in tree.body]
     reads: set[str] = set()
     later: set[str] = set()  # read inside functions, perhaps when another cell has bound them anew
@@ -191,7 +191,7 @@ def _look(tree: ast.Module, modules: dict[str, str], is_check: bool) -> _Cell:
         if not isinstance(statement, COMPOUND):
             surely |= bound
     looks = DISPLAY | {name for name, package in modules.items() if package in PLOTTING | HARMLESS}
-    return _Cell(
+    return _CellSyntax(
         frozenset(reads if is_check else reads | later),
         frozenset(binds),
         frozenset(objects),

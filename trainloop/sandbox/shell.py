@@ -242,7 +242,7 @@ class Shell(InteractiveShell):
         self.showtraceback()
 
 
-def load() -> Shell:
+def start_shell() -> Shell:
     """Make everything ready that all jobs share."""
     torch.set_num_threads(1)  # with more, children of a process that ran a backward pass hang
     torch.set_num_threads = torch.set_num_interop_threads = _one_thread  # type: ignore[assignment]
@@ -265,7 +265,7 @@ def load() -> Shell:
 
 
 def _one_thread(number: int) -> None:
-    """What torch says here to who asks for more threads, in the machine's interest and theirs: see `load`."""
+    """What torch says here to who asks for more threads, in the machine's interest and theirs: see `start_shell`."""
     if type(number) is not int or number < 1:
         raise RuntimeError("set_num_threads expects a positive integer")
 

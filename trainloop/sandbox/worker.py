@@ -69,7 +69,7 @@ from trainloop.checks import (
 )
 from trainloop.checks.values import Json, Observation
 from trainloop.sandbox import confine, huge_pages, isolation, keeper
-from trainloop.sandbox.shell import USER_FILE, Reporter, Shell, Stream, load
+from trainloop.sandbox.shell import USER_FILE, Reporter, Shell, Stream, start_shell
 
 SEED = 0
 GATHER_AFTER = 2  # jobs; who does only one or two would not gain the half second back
@@ -133,11 +133,11 @@ class Runner:
             random.setstate(generator)
             self._run_copy(place, steps, waits, made, word)
         os.close(made)
-        said = b""
-        while word not in said and (more := os.read(until, 4_096)):
-            said = said[-len(word) :] + more
+        received = b""
+        while word not in received and (more := os.read(until, 4_096)):
+            received = received[-len(word) :] + more
         os.close(until)
-        if word not in said:
+        if word not in received:
             _, status = os.waitpid(copy, 0)
             self._reporter.send({"lost": place, "code": os.waitstatus_to_exitcode(status)})
 
@@ -263,7 +263,7 @@ def _confine(limits: Mapping[str, Any], folder: str, full: bool) -> None:
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # when the machine runs out of memory, this process is the one to go
     if full:
-        confine.enter(limits["disk_bytes"], limits["processes"], [*isolation.installations()])
+        confine.isolate_process(limits["disk_bytes"], limits["processes"], [*isolation.installations()])
         folder = confine.WORK
     else:
         os.chdir(folder)
@@ -276,7 +276,7 @@ def _confine(limits: Mapping[str, Any], folder: str, full: bool) -> None:
     os.environ.update(HOME=folder, TMPDIR=folder)
     sys.path.append(folder)  # modules that a cell has written; at the end, where they stand in the way of no other
     tempfile.tempdir = None  # may remember the worker's own
-    caps = {
+    rlimits = {
         "CORE": 0,
         "FSIZE": limits["file_bytes"],
         "AS": limits["memory_bytes"],
@@ -284,8 +284,8 @@ def _confine(limits: Mapping[str, Any], folder: str, full: bool) -> None:
         "MSGQUEUE": 0,
     }
     if full:  # elsewhere it would count all processes of the user
-        caps["NPROC"] = limits["processes"]
-    for name, most in caps.items():
+        rlimits["NPROC"] = limits["processes"]
+    for name, most in rlimits.items():
         with contextlib.suppress(ValueError, OSError, AttributeError):  # a stricter limit is in force, or not Linux
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
 
@@ -372,7 +372,7 @@ def serve(shell: Shell, orders: socket.socket, full: bool) -> None:
 
 
 def main() -> None:
-    shell = load()
+    shell = start_shell()
     if "--once" in sys.argv:
         run_job(shell, os.dup(0), os.dup(1), os.getcwd(), full=False, forks=False)
     orders = socket.socket(fileno=os.dup(0))

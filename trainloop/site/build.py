@@ -25,9 +25,9 @@ from typing import Any
 from trainloop.authoring.lesson import Lesson, read
 from trainloop.course import Course
 from trainloop.site import book, formulas, guide_pages, sheet
-from trainloop.site.demonstrations import Shown, shown
+from trainloop.site.demonstrations import LessonOutputs, lesson_outputs
 from trainloop.site.errors import SiteError
-from trainloop.site.lesson_page import FIGURES, NOTEBOOKS, Page, page
+from trainloop.site.lesson_page import FIGURES, NOTEBOOKS, LessonPage, page
 from trainloop.site.signs import Sign, table
 from trainloop.syllabus import TITLE, is_optional
 
@@ -79,8 +79,8 @@ def build(
     lessons = [read(course.text(slug)) for slug in slugs]
     signs = table((course.root / "docs" / "notation.md").read_text(encoding="utf-8"))
 
-    def made(lesson: Lesson) -> Page:
-        run: Shown = shown(lesson, course.root / CACHE / "shown")
+    def made(lesson: Lesson) -> LessonPage:
+        run: LessonOutputs = lesson_outputs(lesson, course.root / CACHE / "shown")
         one = page(lesson, run, course.read("release", lesson.slug), signs, solutions)
         if one.frame_bytes > FRAME_BYTES:
             told = f"{one.frame_bytes / 1e6:.2f} MB; a lesson has {FRAME_BYTES / 1e6:.1f}"
@@ -133,7 +133,7 @@ def _make_room(out: Path, edition: str) -> None:
 
 
 def _texts(
-    course: Course, lessons: Sequence[Lesson], pages: Sequence[Page], solutions: bool, paper: bool
+    course: Course, lessons: Sequence[Lesson], pages: Sequence[LessonPage], solutions: bool, paper: bool
 ) -> Iterator[tuple[str, bytes]]:
     """Every file that Sphinx reads, by its path."""
     docs, slugs = course.root / "docs", [lesson.slug for lesson in lessons]
@@ -268,7 +268,7 @@ def _sphinx(texts: Path, doctrees: Path, out: Path, configuration: dict[str, Any
             path.unlink()
 
 
-def _beside(course: Course, pages: Sequence[Page], out: Path) -> None:
+def _beside(course: Course, pages: Sequence[LessonPage], out: Path) -> None:
     """Pictures, notebooks, and MathJax: what Sphinx does not carry."""
     beside: dict[str, bytes] = {}
     for one in pages:

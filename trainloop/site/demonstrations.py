@@ -37,7 +37,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Shown:
+class LessonOutputs:
     """What the cells of a lesson showed: by the place of the cell among the lesson's, its outputs in Jupyter's form.
 
     Still pictures are of the type `PICTURE`, with their description and size in the metadata.
@@ -53,17 +53,17 @@ def run_cells(lesson: Lesson) -> Iterator[tuple[int, Cell]]:
 
 def digest(lesson: Lesson) -> str:
     """What the outputs depend on, in short."""
-    told = hashlib.sha256(RECORD.encode())
+    sha = hashlib.sha256(RECORD.encode())
     for name in DRAWS:
-        told.update((PACKAGE / name).read_bytes())
+        sha.update((PACKAGE / name).read_bytes())
     for name in ("torch", "matplotlib", "numpy", "scikit-learn"):
-        told.update(f"{name} {version(name)}\n".encode())
+        sha.update(f"{name} {version(name)}\n".encode())
     for _, cell in run_cells(lesson):
-        told.update(b"\0" + cell.source.encode())
-    return told.hexdigest()[:20]
+        sha.update(b"\0" + cell.source.encode())
+    return sha.hexdigest()[:20]
 
 
-def shown(lesson: Lesson, folder: Path) -> Shown:
+def lesson_outputs(lesson: Lesson, folder: Path) -> LessonOutputs:
     """What the lesson's cells show: as kept in `folder`, or run now and kept.
 
     Raises:
@@ -82,7 +82,7 @@ def shown(lesson: Lesson, folder: Path) -> Shown:
         half = kept.with_suffix(".half")  # what is interrupted leaves no half file under the name
         half.write_text(json.dumps({"digest": digest(lesson), "outputs": outputs}), encoding="utf-8")
         half.replace(kept)
-    return Shown({place: one for (place, _), one in zip(run_cells(lesson), outputs, strict=True)})
+    return LessonOutputs({place: one for (place, _), one in zip(run_cells(lesson), outputs, strict=True)})
 
 
 def _run(lesson: Lesson) -> list[list[dict[str, Any]]]:

@@ -110,7 +110,7 @@ def _hand_over(
         picture, size = as_webp(plots.as_png(draw(**named), FRAME_DPI))
         frames.append(base64.b64encode(picture).decode("ascii"))
         alts.append(alt(**named))
-    told = {
+    figure = {
         "sliders": [
             {"name": name.replace("_", " ").strip(), "values": list(those), "start": starts[name]}
             for name, those in values.items()
@@ -120,7 +120,7 @@ def _hand_over(
         "size": size,
         "plays": plays,
     }
-    display({FRAMES: told, "text/plain": "A figure that moves."}, raw=True)  # type: ignore[no-untyped-call]
+    display({FRAMES: figure, "text/plain": "A figure that moves."}, raw=True)  # type: ignore[no-untyped-call]
 
 
 def as_webp(png: bytes, lossless: bool = False) -> tuple[bytes, tuple[int, int]]:

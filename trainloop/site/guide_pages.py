@@ -11,7 +11,7 @@ from string import Template
 
 from trainloop.authoring.lesson import Lesson
 from trainloop.site import placement_page
-from trainloop.site.lesson_page import box, label, title, told_mistake
+from trainloop.site.lesson_page import label, title, title_box, told_mistake
 from trainloop.site.mistakes import mistakes
 from trainloop.syllabus import MODULES, TITLE
 
@@ -140,7 +140,7 @@ def front(lessons: Sequence[Lesson], guides: Sequence[str], solutions: bool, boo
 
 
 def _row(lesson: Lesson) -> str:
-    minutes, _ = box(lesson)
+    minutes, _ = title_box(lesson)
     return f"- [{title(lesson)}](lessons/{lesson.slug}.md)<br>\n  {minutes}"
 
 

@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from trainloop.authoring.lesson import Cell, Exercise, Lesson, Prediction
 from trainloop.authoring.notebooks import worked_answer
 from trainloop.learner.motion import stills
-from trainloop.site.demonstrations import PICTURE, Shown
+from trainloop.site.demonstrations import PICTURE, LessonOutputs
 from trainloop.site.frames import FRAMES, SHARPER
 from trainloop.site.mistakes import Mistake, mistakes
 from trainloop.site.signs import Sign, signs_of
@@ -36,7 +36,7 @@ _markdown = MarkdownIt("commonmark")
 
 
 @dataclass
-class Page:
+class LessonPage:
     """A page's text, and the pictures that it shows, by their names in the site."""
 
     lesson: Lesson
@@ -49,7 +49,9 @@ class Page:
         return sum(len(data) for name, data in self.pictures.items() if "/frame-" in name)
 
 
-def page(lesson: Lesson, shown: Shown, released: NotebookNode, signs: Sequence[Sign], solutions: bool) -> Page:
+def page(
+    lesson: Lesson, shown: LessonOutputs, released: NotebookNode, signs: Sequence[Sign], solutions: bool
+) -> LessonPage:
     """The page of a lesson.
 
     Args:
@@ -59,8 +61,8 @@ def page(lesson: Lesson, shown: Shown, released: NotebookNode, signs: Sequence[S
         signs: the table of notation.
         solutions: whether right answers may stand in it.
     """
-    found = Page(lesson)
-    writer = _Writer(found, shown, released, signs, solutions)
+    found = LessonPage(lesson)
+    writer = _PageWriter(found, shown, released, signs, solutions)
     for place, cell in enumerate(lesson.cells):
         writer.cell(place, cell)
     writer.end()
@@ -74,7 +76,7 @@ def title(lesson: Lesson) -> str:
     return next((head[1] for head in heads if head), lesson.slug)
 
 
-def box(lesson: Lesson) -> tuple[str, str]:
+def title_box(lesson: Lesson) -> tuple[str, str]:
     """How long the lesson takes, and what one needs for it, as its title box says."""
     found = next((match for cell in lesson.prose if (match := TIME_BOX.search(cell.source))), None)
     return (found["minutes"], found["need"] or "") if found else ("", "")
@@ -85,11 +87,11 @@ def label(lesson: Lesson, exercise: str) -> str:
     return f"exercise-{lesson.slug.replace('.', '-')}-{exercise.replace('_', '-')}"
 
 
-class _Writer:
+class _PageWriter:
     """The parts of a page, one after another."""
 
     def __init__(
-        self, found: Page, shown: Shown, released: NotebookNode, signs: Sequence[Sign], solutions: bool
+        self, found: LessonPage, shown: LessonOutputs, released: NotebookNode, signs: Sequence[Sign], solutions: bool
     ) -> None:
         self.page, self.lesson, self.shown, self.solutions = found, found.lesson, shown, solutions
         self.signs = signs
@@ -153,37 +155,37 @@ class _Writer:
         return f"{take}\n\n{_fold('The signs in the formulas of this lesson', [chr(10).join(table)], 'signs')}"
 
     def _outputs(self, place: int) -> Iterator[str]:
-        said = ""
+        printed = ""
         for output in self.shown.outputs.get(place, []):
             data: Mapping[str, Any] = output.get("data", {})
             if output["output_type"] == "stream":
-                said += output["text"] if output["name"] == "stdout" else ""
+                printed += output["text"] if output["name"] == "stdout" else ""
             elif FRAMES in data:
                 yield self._moving(data[FRAMES])
             elif PICTURE in data:
                 yield self._picture(data[PICTURE], output["metadata"][PICTURE])
             elif "text/plain" in data:
-                said += data["text/plain"] + "\n"
-        if said.strip():
-            yield f'<div class="output">\n\n{_code(said.rstrip(), "text")}\n\n</div>'
+                printed += data["text/plain"] + "\n"
+        if printed.strip():
+            yield f'<div class="output">\n\n{_code(printed.rstrip(), "text")}\n\n</div>'
 
     def _picture(self, data: str, about: Mapping[str, Any]) -> str:
         source = self._keep("figure", base64.b64decode(data))
         width, height = (round(side / SHARPER) for side in about["size"])
         return f'<figure class="shown">{_image(source, about["alt"], width, height)}</figure>'
 
-    def _moving(self, told: Mapping[str, Any]) -> str:
-        sources = [self._keep("frame", base64.b64decode(frame)) for frame in told["frames"]]
-        width, height = told["size"]
+    def _moving(self, figure: Mapping[str, Any]) -> str:
+        sources = [self._keep("frame", base64.b64decode(frame)) for frame in figure["frames"]]
+        width, height = figure["size"]
         place = 0
-        for slider in told["sliders"]:
+        for slider in figure["sliders"]:
             place = place * len(slider["values"]) + slider["start"]
         count = len(sources)
-        shown = stills(count) if told["plays"] else [place]  # where no JavaScript runs
-        images = [_image(sources[k], told["alts"][k] if k == shown[-1] else "", width, height) for k in shown]
-        about = {**{name: told[name] for name in ("sliders", "plays")}, "frames": sources, "alts": told["alts"]}
-        if len(set(told["alts"])) == 1:
-            about["alts"] = told["alts"][:1]
+        shown = stills(count) if figure["plays"] else [place]  # where no JavaScript runs
+        images = [_image(sources[k], figure["alts"][k] if k == shown[-1] else "", width, height) for k in shown]
+        about = {**{name: figure[name] for name in ("sliders", "plays")}, "frames": sources, "alts": figure["alts"]}
+        if len(set(figure["alts"])) == 1:
+            about["alts"] = figure["alts"][:1]
         data = json.dumps({**about, "size": [width, height]}, ensure_ascii=False).replace("</", "<\\/")
         return (
             f'<figure class="moving"><div class="stills stills-{min(2, len(images))}">{"".join(images)}</div>'

@@ -36,10 +36,10 @@ def _told(sentence: str, code: str, rights: list[str]) -> Mistake:
     nearest = max(likeness, key=lambda right: likeness[right])
     if likeness[nearest] < ALIKE:
         return Mistake(sentence, code, "python")
-    return Mistake(sentence, "\n".join(difference(nearest.splitlines(), wrong)), "diff")
+    return Mistake(sentence, "\n".join(diff_lines(nearest.splitlines(), wrong)), "diff")
 
 
-def difference(right: list[str], wrong: list[str]) -> Iterator[str]:
+def diff_lines(right: list[str], wrong: list[str]) -> Iterator[str]:
     """The lines that go and come, with one line around them; `...` stands for lines in between."""
     for number, line in enumerate(difflib.unified_diff(right, wrong, n=1, lineterm="")):
         if number > 2 and line.startswith("@@"):

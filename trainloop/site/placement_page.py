@@ -48,13 +48,13 @@ def _parts(slugs: Sequence[str]) -> Iterator[str]:
     for module in MODULES:
         yield f"**Module {module.number}: {module.title}**"
         recap = RECAPS[module.number]
-        told = [
+        items = [
             f'- {_named(lesson, title, links)}: <span data-question="{number_of[lesson]}">question '
             f"{number_of[lesson]}</span>"
             for lesson, title in module.lessons.items()
             if lesson in number_of and lesson != recap
         ]
-        yield "\n".join([*told, f"- {_named(recap, module.lessons[recap], links)}, in any case"])
+        yield "\n".join([*items, f"- {_named(recap, module.lessons[recap], links)}, in any case"])
     yield "</div>"
 
 
