@@ -7,7 +7,7 @@ import html
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -36,7 +36,6 @@ from trainloop.grading.settings import Grading
 # nbgrader 0.9.6 makes SQLAlchemy 2.1 say this at each new submission; see `trainloop.grading.record`.
 pytestmark = pytest.mark.filterwarnings("ignore:Object of type:sqlalchemy.exc.SAWarning")
 
-SECONDS = 40.0  # of a check: a step for each point, as a named mistake of `train` has it, takes some 20 s
 ACTIVE = {"script", "iframe", "object", "embed", "form", "base", "link", "meta", "svg"}
 
 
@@ -63,8 +62,7 @@ def demo(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     material = LessonBundle.of(mine, slug)
     check_gradebook(mine, material)
     grading = Grading(config=mine.config())
-    limits = replace(grading.limits(), cell_seconds=SECONDS)
-    with Threads(Setup(material, limits, grading.isolation), workers=2) as engine:
+    with Threads(Setup(material, grading.limits(), grading.isolation), workers=2) as engine:
         found = grade_class(engine, submissions(mine, slug), results(mine))
     record_class(mine, material, found)
     graded = {student: one for student, mark in found.items() if (one := results(mine).get(mark.name))}
