@@ -108,6 +108,8 @@ def test_a_name_that_a_hidden_check_refutes_is_a_coincidence(
     (only,) = audit(tiny.lesson, tiny.key, [box], {})
     expected = [(wrong, "That is the absolute value.")] if is_coincidence else []
     assert only.named == 1 and only.coincidences == expected
+    (judged,) = audit(tiny.lesson, tiny.key, [box], {mark(wrong): "the sentence is true of it"})
+    assert (judged.named, judged.by_eye, judged.coincidences) == (1, 0, [])
 
 
 def test_what_no_check_catches_is_listed(
