@@ -58,7 +58,7 @@ class _Numbers(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         if type(node.value) is float:
             by = self._picker.uniform(-SPREAD, SPREAD)
-            node.value = round(node.value * (1 + by) if node.value else by, 6)
+            node.value = round(node.value * (1 + by) if node.value else abs(by), 6)  # a share of 0 stays a share
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
