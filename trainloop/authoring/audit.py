@@ -7,7 +7,7 @@ it, and what its author would have read: a name, a relation, an edit, or a sente
 its line, another type, shape or dtype), or no more than that the numbers differ. An edit that reads a sentence which
 the key has from this very edit counts neither way.
 
-An edit that no check catches may be no fault at all. It counts as equivalent if it agrees with the reference on
+An edit that no check catches may be no fault at all. It counts as equivalent if it agrees with a right answer on
 `DRAWS` seeded draws of the numbers in every check. What is judged so by eye stands, with its reason, in
 `tests/audit/<slug>.toml`; it may be at most `BY_EYE` of all edits. So does an edit that is caught and reads a sentence
 that is true of it, though a hidden check tells it from the mistake of that sentence.
@@ -303,29 +303,36 @@ def _silent(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
 
 
 def _equivalent(lesson: Lesson, key: ExerciseKey, unnoticed: Sequence[Edit], boxes: Sequence[Box]) -> set[Edit]:
-    """Those that agree with the reference whatever numbers stand in the checks."""
+    """Those that agree with a right answer whatever numbers stand in the checks.
+
+    With the reference, or with an alternative: two right answers may draw their random numbers in another way.
+    """
     undecided, given, exercise = list(unnoticed), given_arrays(lesson), lesson.exercises[key.name]
+    right = [exercise.cell.source, *(one.code for one in exercise.alternatives)]
     others = {check.title for check in key.checks if check.rule["rule"] != "close"}
     at_once = max(1, MAX_CHECKS // max(1, len(exercise.checks)))
     start, stop = 0, FEW  # first a few: what is no equivalent differs soon
     while undecided and start < DRAWS:
         text = drawn(exercise.name, without_markers(exercise.check.source), range(start, stop), others)
-        answers = [(exercise.name, code) for code in (exercise.cell.source, *(edit.code for edit in undecided))]
+        answers = [(exercise.name, code) for code in (*right, *(edit.code for edit in undecided))]
         seen = observe_answers(_with_checks(lesson, exercise, text), boxes, answers, given)
-        right = seen[exercise.name, exercise.cell.source]
-        if TITLE not in right and stop - start > 1:  # too long for the time that one answer has
+        reference = seen[exercise.name, exercise.cell.source]
+        if TITLE not in reference and stop - start > 1:  # too long for the time that one answer has
             at_once = max(1, (stop - start) // 4)
-        elif TITLE not in right or right[TITLE]["saw"] != "value":
-            raise AuditError(f"{lesson.path}: the checks of {exercise.name} with drawn numbers stop: {right}")
+        elif TITLE not in reference or reference[TITLE]["saw"] != "value":
+            raise AuditError(f"{lesson.path}: the checks of {exercise.name} with drawn numbers stop: {reference}")
         else:
-            undecided = [edit for edit in undecided if _is_same(seen[exercise.name, edit.code], right)]
+            right_ones = [seen[exercise.name, code] for code in right]
+            undecided = [
+                edit for edit in undecided if any(_is_same(seen[exercise.name, edit.code], one) for one in right_ones)
+            ]
             start = stop
         stop = min(DRAWS, start + at_once)
     return set(undecided)
 
 
 def _is_same(mine: Mapping[str, Observation], right: Mapping[str, Observation]) -> bool:
-    return TITLE in mine and values.same(mine[TITLE], right[TITLE], rtol=1e-4, atol=1e-6)
+    return TITLE in mine and TITLE in right and values.same(mine[TITLE], right[TITLE], rtol=1e-4, atol=1e-6)
 
 
 def _with_checks(lesson: Lesson, exercise: Exercise, text: str) -> Lesson:
