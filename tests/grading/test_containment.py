@@ -115,7 +115,7 @@ EXPORT = Stage(export, "Score", lambda student, *_: student.id == EVE)
 CSV = Stage(export, "_csv_row", lambda assignment, student, one: student.id == EVE)
 # where that is written, for all students at once
 REPORTED = Stage(Path, "replace", lambda self, target: Path(target).parent.name == pages.FOLDER)
-EXPORTED = Stage(Path, "write_bytes", lambda self, data: self.suffix == ".csv")
+EXPORTED = Stage(Path, "replace", lambda self, target: Path(target).suffix == ".csv")
 
 
 def command(root: Path, *words: str) -> int:
