@@ -8,9 +8,9 @@ its line, another type, shape or dtype), or no more than that the numbers differ
 the key has from this very edit counts neither way.
 
 An edit that no check catches may be no fault at all. It counts as equivalent if it agrees with a right answer on
-`DRAWS` seeded draws of the numbers in every check. What is judged so by eye stands, with its reason, in
-`tests/audit/<slug>.toml`; it may be at most `BY_EYE` of all edits. So does an edit that is caught and reads a sentence
-that is true of it, though a hidden check tells it from the mistake of that sentence.
+`DRAWS` seeded draws of the numbers that are compared. What is judged so by eye may be at most `BY_EYE` of all edits. It
+stands, with its reason, in `tests/audit/<slug>.toml`, and so does an edit that is caught and reads a sentence that is
+true of it, though a hidden check tells it from the mistake of that sentence.
 """
 
 from __future__ import annotations

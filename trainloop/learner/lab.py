@@ -350,11 +350,11 @@ def write_whole(path: Path, data: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
+            if path.exists():
+                shutil.copymode(path, part)  # before there is anything to read
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
