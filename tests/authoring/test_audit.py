@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,6 +164,31 @@ def test_an_argument_that_the_notebook_binds_may_be_taken_from_there(tmp_path: P
     bound: Lesson = spoiled_lesson(tmp_path, "torch.arange(3.0)\n", "x = torch.arange(3.0)\n")
     told = [edit.what for edit in silent_edits(bound.exercises["relu"].cell.source, bound)]
     assert "`x` is taken from the notebook" in told
+    (taken,) = [one.code for one in silent_edits(bound.exercises["relu"].cell.source, bound) if "notebook" in one.what]
+    assert "x = from_notebook()" in taken and "return x" in taken.partition("def from_notebook")[2]
+
+
+def test_draws_that_take_too_long_are_made_fewer_at_a_time(
+    tiny: Built, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    real_drawn, real_observe = auditing.drawn, auditing.observe_answers
+
+    def counted(name: str, cell: str, draws: range, others: set[str]) -> str:
+        made.append(len(draws))
+        return real_drawn(name, cell, draws, others)
+
+    def observe(*given: Any) -> Any:
+        return {one: {} for one in given[2]} if made and made[-1] > 1 else real_observe(*given)
+
+    monkeypatch.setattr(auditing, "DRAWS", 3)
+    monkeypatch.setattr(auditing, "FEW", 2)
+    monkeypatch.setattr(auditing, "drawn", counted)
+    monkeypatch.setattr(auditing, "observe_answers", observe)
+    same = Edit("def relu(x):\n    return x.clamp(min=0)", "nothing is changed")
+    monkeypatch.setattr(auditing, "_tried", lambda *_: {same: False})
+    (only,) = audit(tiny.lesson, tiny.key, [box], {})
+    assert (only.equivalent, made) == (1, [2, 1, 1, 1])
 
 
 def test_what_was_judged_by_eye(tmp_path: Path) -> None:
