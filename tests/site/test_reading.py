@@ -96,7 +96,7 @@ OPEN_AND_ANSWER = """async () => {
 def look(page: Page, closely: Sequence[tuple[str, int]]) -> None:
     """Nothing scrolls sideways, dark is dark, and, where one looks closely, axe-core finds nothing."""
     for scheme in SCHEMES:
-        page.emulate_media(color_scheme=scheme)
+        emulate(page, scheme)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
             over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -106,6 +106,12 @@ def look(page: Page, closely: Sequence[tuple[str, int]]) -> None:
                 found = Axe().run(page, options=AXE).response["violations"]
                 assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], f"{scheme}, {width} px"
         assert is_dark(page) == (scheme == "dark")
+
+
+def emulate(page: Page, scheme: str, media: str | None = None) -> None:
+    """Set scheme and medium, and wait until the theme's script has heard of it."""
+    page.emulate_media(color_scheme=scheme, media=media)
+    page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
 
 
 def is_dark(page: Page) -> bool:
@@ -377,7 +383,7 @@ def test_a_figure_is_dimmed_on_a_dark_page_and_not_on_paper(browser: Browser, ad
         ready(page, f"{address}lessons/{LESSONS[0]}.html")
         dimmed = {}
         for scheme, media in itertools.product(SCHEMES, MEDIA):
-            page.emulate_media(color_scheme=scheme, media=media)
+            emulate(page, scheme, media)
             filters = "every => every.map(one => getComputedStyle(one).filter)"
             dimmed[scheme, media] = set(page.locator("figure.shown img, figure.moving img").evaluate_all(filters))
         assert dimmed.pop(("dark", "screen")) == {"brightness(0.8) contrast(1.2)"}
