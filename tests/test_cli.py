@@ -169,6 +169,13 @@ except SystemExit:
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
 
 
+def test_no_start_pays_for_parsers_that_nothing_asks_for() -> None:
+    """jsonschema, and so whatever reads a notebook, would build them at import (pyproject.toml leaves them out)."""
+    code = "import sys, nbformat; print('jsonschema' in sys.modules, 'lark' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
 def app_help(command: str) -> str:
     """The first sentence of a command's docstring."""
     (found,) = [one.callback for one in app.registered_commands if one.callback and one.callback.__name__ == command]
