@@ -1,6 +1,8 @@
 """The audit: what it counts as caught, told, equivalent and coincident."""
 
+import itertools
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from trainloop.authoring.build import Built, build
 from trainloop.authoring.generic_edits import Edit
 from trainloop.authoring.key_maker import observe_answers
 from trainloop.authoring.lesson import Lesson
+from trainloop.checks import values
 from trainloop.checks.verdict import judge
 from trainloop.sandbox.box import Box
 
@@ -189,6 +192,37 @@ def test_draws_that_take_too_long_are_made_fewer_at_a_time(
     monkeypatch.setattr(auditing, "_tried", lambda *_: {same: False})
     (only,) = audit(tiny.lesson, tiny.key, [box], {})
     assert (only.equivalent, made) == (1, [2, 1, 1, 1])
+
+
+def test_what_agrees_with_any_one_right_answer_on_every_draw_is_equivalent(
+    tiny: Built, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right answers may draw their random numbers each in a way of its own; a blend of two ways is no third one."""
+    exercise = tiny.lesson.exercises["relu"]
+    reference, alternative = exercise.cell.source, exercise.alternatives[0].code
+    like_reference, like_alternative, like_both, like_none = (Edit(f"relu = {n}", f"answer {n}") for n in range(4))
+    draws = itertools.count()
+
+    def observe(*given: Any) -> Any:
+        draw = next(draws)
+        results = {
+            reference: 1.0,
+            alternative: 2.0,
+            like_reference.code: 1.0,
+            like_alternative.code: 2.0,
+            like_both.code: (1.0, 2.0)[draw % 2],
+            like_none.code: 3.0,
+        }
+        return {one: {auditing.TITLE: values.observe(partial(results.get, one[1], 1.0))} for one in given[2]}
+
+    monkeypatch.setattr(auditing, "DRAWS", 2)
+    monkeypatch.setattr(auditing, "FEW", 1)
+    monkeypatch.setattr(auditing, "observe_answers", observe)
+    every = [like_reference, like_alternative, like_both, like_none]
+    assert auditing._equivalent(tiny.lesson, tiny.key.exercises["relu"], every, [box]) == {
+        like_reference,
+        like_alternative,
+    }
 
 
 def test_what_was_judged_by_eye(tmp_path: Path) -> None:

@@ -307,14 +307,15 @@ def _equivalent(lesson: Lesson, key: ExerciseKey, unnoticed: Sequence[Edit], box
 
     With the reference, or with an alternative: two right answers may draw their random numbers in another way.
     """
-    undecided, given, exercise = list(unnoticed), given_arrays(lesson), lesson.exercises[key.name]
+    given, exercise = given_arrays(lesson), lesson.exercises[key.name]
     right = [exercise.cell.source, *(one.code for one in exercise.alternatives)]
+    agrees = {edit: set(right) for edit in unnoticed}  # with which of them, on all draws so far
     others = {check.title for check in key.checks if check.rule["rule"] != "close"}
     at_once = max(1, MAX_CHECKS // max(1, len(exercise.checks)))
     start, stop = 0, FEW  # first a few: what is no equivalent differs soon
-    while undecided and start < DRAWS:
+    while agrees and start < DRAWS:
         text = drawn(exercise.name, without_markers(exercise.check.source), range(start, stop), others)
-        answers = [(exercise.name, code) for code in (*right, *(edit.code for edit in undecided))]
+        answers = [(exercise.name, code) for code in (*right, *(edit.code for edit in agrees))]
         seen = observe_answers(_with_checks(lesson, exercise, text), boxes, answers, given)
         reference = seen[exercise.name, exercise.cell.source]
         if TITLE not in reference and stop - start > 1:  # too long for the time that one answer has
@@ -322,13 +323,14 @@ def _equivalent(lesson: Lesson, key: ExerciseKey, unnoticed: Sequence[Edit], box
         elif TITLE not in reference or reference[TITLE]["saw"] != "value":
             raise AuditError(f"{lesson.path}: the checks of {exercise.name} with drawn numbers stop: {reference}")
         else:
-            right_ones = [seen[exercise.name, code] for code in right]
-            undecided = [
-                edit for edit in undecided if any(_is_same(seen[exercise.name, edit.code], one) for one in right_ones)
-            ]
+            still = {
+                edit: {one for one in ones if _is_same(seen[key.name, edit.code], seen[key.name, one])}
+                for edit, ones in agrees.items()
+            }
+            agrees = {edit: ones for edit, ones in still.items() if ones}
             start = stop
         stop = min(DRAWS, start + at_once)
-    return set(undecided)
+    return set(agrees)
 
 
 def _is_same(mine: Mapping[str, Observation], right: Mapping[str, Observation]) -> bool:
