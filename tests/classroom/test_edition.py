@@ -137,7 +137,8 @@ def test_nothing_in_it_needs_what_is_left_out(whole: Path) -> None:
 def test_it_is_set_up_with_the_same_pins(whole: Path) -> None:
     ours, theirs = (tomllib.loads((root / "pyproject.toml").read_text()) for root in (ROOT, whole))
     assert theirs["project"]["dependencies"] == ours["project"]["dependencies"]
-    assert theirs["tool"] == {"uv": ours["tool"]["uv"]}
+    assert theirs["tool"] == {name: ours["tool"][name] for name in ("uv", "hatch")}
+    assert all((whole / path).is_dir() for path in theirs["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"])
     assert theirs["build-system"] == ours["build-system"]
     assert theirs["project"]["scripts"] == ours["project"]["scripts"]
     assert "optional-dependencies" not in theirs["project"] and "dependency-groups" not in theirs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SPRING = "1.1-what-is-a-training-loop"
 WRONG = "def mse(w, x, y):\n    return ((w * x - y) ** 2).sum()"
+DRAWN = ("introduction-4", "introduction-7")  # what the first figure needs, and the cell that draws it
 IDLE = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 
 
@@ -51,7 +53,7 @@ def page(browser: Browser, running: Lab) -> Iterator[Page]:
     running.end_kernels()
 
 
-def test_an_exercise_a_verdict_a_hint_a_prediction_and_a_solution(
+def test_a_figure_an_exercise_a_verdict_a_hint_a_prediction_and_a_solution(
     desk: Desk, running: Lab, page: Page, album: Path
 ) -> None:
     page.goto(f"{running.server.url}notebooks/{SPRING}/{SPRING}.ipynb?token={running.server.token}")
@@ -59,7 +61,14 @@ def test_an_exercise_a_verdict_a_hint_a_prediction_and_a_solution(
     notebook = Plain(page)
     notebook.wait_until_idle()
     imports = next(one.id for one in desk.course.read("release", SPRING).cells if "from trainloop import" in one.source)
-    notebook.run(imports)
+    notebook.run_all([imports, *DRAWN])
+
+    figure = page.get_by_role("img", name=re.compile("^Ten measured points"))
+    for theme, dimmed in {"Light": "none", "Dark": "brightness(0.8) contrast(1.2)"}.items():
+        page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", f"JupyterLab {theme}")
+        page.locator(f'body[data-jp-theme-name="JupyterLab {theme}"]').wait_for(state="attached")
+        assert figure.evaluate("picture => getComputedStyle(picture).filter") == dimmed
+        take(page, album, f"notebook-figure-{theme.lower()}")
 
     notebook.write("mse", WRONG)
     notebook.run("mse")

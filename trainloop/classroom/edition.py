@@ -15,7 +15,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from trainloop.authoring.lesson import BEGIN_HIDDEN, BEGIN_SOLUTION, read
 from trainloop.authoring.notebooks import refuse_leaks
@@ -159,18 +159,19 @@ def _pictures(guide: str) -> Iterator[str]:
         yield f"docs/{name}"
 
 
-def _project(whole: Mapping[str, dict[str, object]]) -> str:
+def _project(whole: Mapping[str, Any]) -> str:
     """What sets the edition up: the same pins, since a check should answer as it did where it was made.
 
     Left out are the optional parts for many machines and databases, and the tools of those who develop the course.
     """
-    project, uv = whole["project"], whole["tool"]["uv"]
+    project, tool = whole["project"], whole["tool"]
     kept = {name: project[name] for name in ("name", "version", "description", "readme", "requires-python")}
     parts = {
         "project": {**kept, "dependencies": project["dependencies"]},
         "project.scripts": project["scripts"],
         "build-system": whole["build-system"],
-        "tool.uv": uv,
+        "tool.uv": tool["uv"],
+        "tool.hatch.build.targets.wheel.shared-data": tool["hatch"]["build"]["targets"]["wheel"]["shared-data"],
     }
     return "\n".join(f"[{name}]\n{_toml(values)}" for name, values in parts.items())
 
@@ -178,7 +179,10 @@ def _project(whole: Mapping[str, dict[str, object]]) -> str:
 def _toml(values: object) -> str:
     """Texts, yes and no, and lists of texts, whose form TOML shares with JSON."""
     assert isinstance(values, dict)
-    return "".join(f"{name} = {json.dumps(value, indent=4, ensure_ascii=False)}\n" for name, value in values.items())
+    names = {name: name if re.fullmatch(r"[\w-]+", name) else json.dumps(name) for name in values}
+    return "".join(
+        f"{names[one]} = {json.dumps(value, indent=4, ensure_ascii=False)}\n" for one, value in values.items()
+    )
 
 
 def _package() -> EditionFiles:
