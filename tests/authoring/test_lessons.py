@@ -12,7 +12,7 @@ import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 
 from tests.conftest import ROOT, common, first
 from tests.lessons import written
+from tests.samples import sampled
 from trainloop.authoring.execute import allowed_seconds
 from trainloop.authoring.lesson import Lesson
 from trainloop.course import Course
@@ -33,11 +34,14 @@ from trainloop.sandbox.needs import cells_to_run
 
 LESSONS = written()
 KINDS = ("source", "release", "solutions")
+# All that needs a lesson to have run comes together: otherwise two processes would ask for the same one, and one wait.
+of_each_lesson = pytest.mark.parametrize("slug", LESSONS, scope="module")
 SECONDS = 300  # for a lesson, on a busy machine
+RELEASES = 7  # run as students get them; the lessons that are drawn change with each commit
 
 # Cuts the network off, then runs each lesson that it is told, with where to put what came of it, as `trainloop run`
-# does. Of the students' notebook, whose demonstrations are the same and take nothing from an exercise (the lint sees to
-# that), it runs what exercises and checks need.
+# does. Of the students' notebook, where it is to run too, whose demonstrations are the same and take nothing from an
+# exercise (the lint sees to that), it runs what exercises and checks need.
 OFFLINE = """
 import json, socket, sys
 from pathlib import Path
@@ -65,8 +69,19 @@ except OSError:
     reached = False
 
 
-def run(course, slug):
+def run(course, slug, release_too):
     done = execute(read(course.text(slug)), course.key(slug))
+    return {{
+        "reached": reached,
+        "faults": done.faults,
+        "seconds": done.seconds,
+        "slowest": done.slowest,
+        "notebook": done.notebook,
+        "released": run_released(course, slug) if release_too else course.read("release", slug),
+    }}
+
+
+def run_released(course, slug):
     released = course.read("release", slug)
     code = [cell for cell in released.cells if cell.cell_type == "code"]
     kinds = {{one.id: "check" if one.metadata.get("nbgrader", {{}}).get("grade") else "code" for one in code}}
@@ -77,19 +92,12 @@ def run(course, slug):
         NotebookClient(released, timeout=120, kernel_name="python3").execute(cwd=str(course.root / "release" / slug))
     except CellExecutionError:
         pass
-    return {{
-        "reached": reached,
-        "faults": done.faults,
-        "seconds": done.seconds,
-        "slowest": done.slowest,
-        "notebook": done.notebook,
-        "released": released,
-    }}
+    return released
 
 
 for order in sys.stdin:
-    slug, result = json.loads(order)
-    Path(result).write_text(json.dumps(run(Course.find(), slug)))
+    slug, release_too, result = json.loads(order)
+    Path(result).write_text(json.dumps(run(Course.find(), slug, release_too)))
     print("done", flush=True)
 """
 
@@ -122,7 +130,7 @@ class Ran:
     seconds: float
     slowest: list[tuple[float, str]]
     notebook: NotebookNode
-    released: NotebookNode
+    released: NotebookNode  # it has run where the lesson is one of those drawn
 
 
 def isolation() -> list[str]:
@@ -136,10 +144,10 @@ def isolation() -> list[str]:
 class Offline:
     """A process without a network that runs lessons of a course, one after the other; a context manager."""
 
-    def __init__(self, course: Course, folder: Path, results: Path) -> None:
+    def __init__(self, course: Course, folder: Path, results: Path, drawn: Sequence[str]) -> None:
         prefix = isolation()
         (folder / "sitecustomize.py").write_text("" if prefix else REFUSE)
-        self._results, self._log = results, folder / "log"
+        self._results, self._drawn, self._log = results, drawn, folder / "log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [*prefix, sys.executable, "-c", OFFLINE.format(isolated=bool(prefix))],
@@ -172,7 +180,7 @@ class Offline:
     def _run(self, slug: str, result: Path) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended: the log says why
-            print(json.dumps([slug, str(result)]), file=self._process.stdin, flush=True)
+            print(json.dumps([slug, slug in self._drawn, str(result)]), file=self._process.stdin, flush=True)
         assert select.select([self._process.stdout], [], [], SECONDS)[0], f"{slug} ran longer than {SECONDS} s"
         assert self._process.stdout.readline() == "done\n", self._log.read_text()
 
@@ -180,12 +188,25 @@ class Offline:
 Runs: TypeAlias = Callable[[str], Ran]
 
 
+def released(config: pytest.Config) -> list[str]:
+    """The lessons whose releases are run."""
+    return sampled(config, list(LESSONS), RELEASES, "releases")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What a release does is tested of those that are run."""
+    if "drawn" in metafunc.fixturenames:
+        metafunc.parametrize("drawn", released(metafunc.config))
+
+
 @pytest.fixture(scope="session")
-def ran(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+def ran(course: Course, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Runs]:
     """What came of a lesson, by slug. Each is run once, by whichever process of the test run comes first."""
-    results = common(tmp_path_factory, "ran")
+    results, drawn = common(tmp_path_factory, "ran"), released(pytestconfig)
     with contextlib.ExitStack() as stack:
-        offline = cache(lambda: stack.enter_context(Offline(course, tmp_path_factory.mktemp("offline"), results)))
+        offline = cache(
+            lambda: stack.enter_context(Offline(course, tmp_path_factory.mktemp("offline"), results, drawn))
+        )
         yield cache(lambda slug: offline().run(slug))
 
 
@@ -198,7 +219,7 @@ def stopped_at(notebook: NotebookNode) -> list[str]:
 # ----------------------------------------------------------------------------------------------------------------- run
 
 
-@pytest.mark.parametrize("slug", LESSONS)
+@of_each_lesson
 def test_the_lesson_runs_without_a_network(ran: Runs, slug: str) -> None:
     assert not ran(slug).reached, "the network was not cut off"
     assert ran(slug).faults == []
@@ -207,7 +228,7 @@ def test_the_lesson_runs_without_a_network(ran: Runs, slug: str) -> None:
     assert all(cell.execution_count for cell in code)
 
 
-@pytest.mark.parametrize("slug", LESSONS)
+@of_each_lesson
 def test_the_lesson_keeps_its_time(ran: Runs, slug: str) -> None:
     for_all, for_one = allowed_seconds(slug)
     assert 0 < ran(slug).seconds <= for_all
@@ -223,7 +244,7 @@ def test_what_is_graded_starts_no_process(slug: str) -> None:
     assert [step.id for step in graded if "subprocess" in step.source or "run_ranks" in step.source] == []
 
 
-@pytest.mark.parametrize("slug", LESSONS)
+@of_each_lesson
 def test_every_figure_is_described(ran: Runs, slug: str) -> None:
     outputs = [output for cell in ran(slug).notebook.cells for output in cell.get("outputs", [])]
     figures = [output for output in outputs if any(kind.startswith("image/") for kind in output.get("data", {}))]
@@ -232,11 +253,10 @@ def test_every_figure_is_described(ran: Runs, slug: str) -> None:
         assert len(figure["metadata"]["image/png"]["alt"].split()) >= 5
 
 
-@pytest.mark.parametrize("slug", LESSONS)
-def test_the_students_notebook_stops_at_each_check_and_goes_on_behind_it(ran: Runs, slug: str) -> None:
-    exercises = LESSONS[slug].exercises
+def test_the_students_notebook_stops_at_each_check_and_goes_on_behind_it(ran: Runs, drawn: str) -> None:
+    exercises = LESSONS[drawn].exercises
     questions = [name for name, exercise in exercises.items() if exercise.is_question]
-    stops = stopped_at(ran(slug).released)
+    stops = stopped_at(ran(drawn).released)
     assert [one for one in stops if one not in questions] == [f"check-{name}" for name in exercises]
 
 
