@@ -30,6 +30,7 @@ from trainloop.authoring.execute import execute
 from trainloop.authoring.lesson import Lesson, read
 from trainloop.course import Course, CourseError
 from trainloop.sandbox.box import Box
+from trainloop.sandbox.shared import opened_boxes
 
 GENERATED = ("source", "release", "solutions")
 WRITTEN = ("demo", "proof", "check", "hints")  # what is counted as the article's code
@@ -135,7 +136,7 @@ def main(
     costs = {slug: lines_of(course, lesson) for slug, lesson in texts.items()}
     if times:
         with ExitStack() as stack:
-            boxes = [stack.enter_context(Box()) for _ in range(CORES)]
+            boxes = stack.enter_context(opened_boxes(CORES))
             for slug in track(texts, "Building and running", console=Console(stderr=True)):
                 build_seconds, run_seconds = seconds_of(course, texts[slug], boxes)
                 costs[slug] = replace(costs[slug], build_seconds=build_seconds, run_seconds=run_seconds)

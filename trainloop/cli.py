@@ -171,13 +171,13 @@ def build(
         course = Course.find()
         slugs = _slugs(course, lessons)
         from trainloop.authoring.begin import saves
-        from trainloop.sandbox.box import Box
+        from trainloop.sandbox.shared import opened_boxes
 
         boxes: list[Box] = []
 
         def opened() -> list[Box]:
             if not boxes:
-                boxes.extend(stack.enter_context(Box()) for _ in range(workers or os.cpu_count() or 1))
+                boxes.extend(stack.enter_context(opened_boxes(workers or os.cpu_count() or 1)))
             return boxes
 
         if not watch:
@@ -298,13 +298,13 @@ def audit(
         from trainloop.authoring.audit import read_judged, report, total
         from trainloop.authoring.lesson import read
         from trainloop.checks.key import Key
-        from trainloop.sandbox.box import Box
+        from trainloop.sandbox.shared import opened_boxes
 
         texts = {slug: read(course.text(slug)) for slug in slugs}
         coded = sum(not one.is_question for text in texts.values() for one in text.exercises.values())
         everything = []
         with ExitStack() as stack:
-            boxes = [stack.enter_context(Box()) for _ in range(workers or os.cpu_count() or 1)]
+            boxes = stack.enter_context(opened_boxes(workers or os.cpu_count() or 1))
             advance = stack.enter_context(_progress("Auditing", coded))
             for slug, text in texts.items():
                 judged = read_judged(course.root / "tests" / "audit" / f"{slug}.toml")

@@ -1,11 +1,27 @@
-"""Boxes that several users share: each job goes to one that is free."""
+"""Several boxes: opened side by side, and shared by several users, so that each job goes to one that is free."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 
+from trainloop.sandbox.box import Box
 from trainloop.sandbox.job import Job, Runs, StepResult
+
+
+@contextmanager
+def opened_boxes(count: int) -> Iterator[list[Box]]:
+    """Open boxes, which takes each of them seconds, and close them at the end.
+
+    Raises:
+        BoxError: one did not start; those that did are closed.
+    """
+    with ExitStack() as stack:
+        with ThreadPoolExecutor(count) as pool:
+            boxes = list(pool.map(stack.enter_context, [Box() for _ in range(count)]))
+        yield boxes
 
 
 class Shared:
