@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -135,8 +134,7 @@ def main(
         raise typer.Exit(1) from None
     costs = {slug: lines_of(course, lesson) for slug, lesson in texts.items()}
     if times:
-        with ExitStack() as stack:
-            boxes = stack.enter_context(opened_boxes(CORES))
+        with opened_boxes(CORES) as boxes:
             for slug in track(texts, "Building and running", console=Console(stderr=True)):
                 build_seconds, run_seconds = seconds_of(course, texts[slug], boxes)
                 costs[slug] = replace(costs[slug], build_seconds=build_seconds, run_seconds=run_seconds)

@@ -50,6 +50,7 @@ ALL_DONE = f"""() => {NOTEBOOK}.widgets
   .every((cell, place) => cell.model.executionCount === place + 1 && cell.model.executionState !== "running")"""
 
 Theme = Literal["Light", "Dark"]
+DIMMED: dict[Theme, str] = {"Light": "none", "Dark": "brightness(0.8) contrast(1.2)"}  # the filter of a figure
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sample_class import reference
-from tests.walks.jupyterlab import Desk, Lab, Notebook, new_page, take
+from tests.walks.jupyterlab import DIMMED, Desk, Lab, Notebook, new_page, take
 from trainloop.authoring.lesson import read
 from trainloop.learner.lab import update
 
@@ -64,9 +64,8 @@ def test_a_figure_an_exercise_a_verdict_a_hint_a_prediction_and_a_solution(
     notebook.run_all([imports, *DRAWN])
 
     figure = page.get_by_role("img", name=re.compile("^Ten measured points"))
-    for theme, dimmed in {"Light": "none", "Dark": "brightness(0.8) contrast(1.2)"}.items():
-        page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", f"JupyterLab {theme}")
-        page.locator(f'body[data-jp-theme-name="JupyterLab {theme}"]').wait_for(state="attached")
+    for theme, dimmed in DIMMED.items():
+        notebook.theme(theme)
         assert figure.evaluate("picture => getComputedStyle(picture).filter") == dimmed
         take(page, album, f"notebook-figure-{theme.lower()}")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sample_class import filled, reference
-from tests.walks.jupyterlab import Desk, Lab, Notebook, new_page, take
+from tests.walks.jupyterlab import DIMMED, Desk, Lab, Notebook, new_page, take
 from trainloop.authoring.lesson import Exercise, read
 from trainloop.course import Course
 from trainloop.learner.lab import START
@@ -104,9 +104,6 @@ REDRAWN = """([alt, before]) =>
 def figure_of(notebook: Notebook, alt: str) -> Locator:
     """A figure as a screen reader finds it: an image with this name."""
     return notebook.panel.get_by_role("img", name=re.compile(f"^{re.escape(alt)}"))
-
-
-DIMMED = {"Light": "none", "Dark": "brightness(0.8) contrast(1.2)"}
 
 
 def test_a_figure_is_seen_in_both_themes_and_spoken(spring: Notebook, album: Path) -> None:
