@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import io
 import os
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,30 +25,44 @@ from trainloop.grading.grade import LessonBundle, steps_of
 from trainloop.grading.intake import ingest
 from trainloop.sandbox.job import Step
 
+SLOW = 10  # times the median: it trains for seconds, and says nothing of what a submission costs beside that
 
-def floor(material: LessonBundle, submissions: Sequence[Student], folder: Path, cores: int) -> float:
-    """Wall time in seconds of all submissions, dealt out to as many processes as there are cores.
+
+class Floor:
+    """Runs submissions with everything loaded, in processes of their own.
 
     Args:
         material: of the lesson.
-        submissions: to run.
-        folder: to write them into; must exist.
-        cores: processes side by side.
+        folder: to write submissions into; must exist.
     """
-    jobs = []
-    for student in submissions:
-        student.hand_in(folder / student.name / material.slug, material.slug)
-        intake = ingest(folder / student.name / material.slug, material.slug, material.base, material.released)
-        jobs.append(steps_of(material, intake))
-    given = {name: torch.from_numpy(values.array(plain).copy()) for name, plain in material.key.given.items()}
-    _warm_up()
-    started = time.perf_counter()
-    children = [_fork(jobs[core::cores], given) for core in range(cores)]
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    seconds = time.perf_counter() - started
-    if any(codes):
-        raise RuntimeError(f"A process of the floor ended with {codes}.")
-    return seconds
+
+    def __init__(self, material: LessonBundle, folder: Path) -> None:
+        self._material, self._folder = material, folder
+        self._given = {name: torch.from_numpy(values.array(plain).copy()) for name, plain in material.key.given.items()}
+        _warm_up()
+
+    def seconds(self, submissions: Sequence[Student], cores: int) -> float:
+        """Wall time of all submissions, dealt out to as many processes as there are cores."""
+        jobs = [self._steps(student) for student in submissions]
+        started = time.perf_counter()
+        children = [_fork(jobs[core::cores], self._given) for core in range(cores)]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        seconds = time.perf_counter() - started
+        if any(codes):
+            raise RuntimeError(f"A process of the floor ended with {codes}.")
+        return seconds
+
+    def slow(self, submissions: Sequence[Student]) -> list[Student]:
+        """Those that take more than `SLOW` times as long as the median: one of them would be all that is measured."""
+        alone = [self.seconds([student], 1) for student in submissions]
+        most = SLOW * statistics.median(alone)
+        return [student for student, seconds in zip(submissions, alone, strict=True) if seconds > most]
+
+    def _steps(self, student: Student) -> Sequence[Step]:
+        material, folder = self._material, self._folder / student.name / self._material.slug
+        if not folder.exists():
+            student.hand_in(folder, material.slug)
+        return steps_of(material, ingest(folder, material.slug, material.base, material.released))
 
 
 def _warm_up() -> None:

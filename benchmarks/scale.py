@@ -4,8 +4,10 @@ It holds that no submission is lost, that marks are those of one worker without 
 more in a large class than in a small one, and that the memory of the command does not grow. The numbers go to a JSON
 file, from which `python -m benchmarks.plan` computes what a still larger class needs.
 
-The class is the sample class over and over, each submission with a remark of its own, so that none is the same as
-another; one in 33 is hostile. The draws come from a seed: the same options, the same class.
+A class is the sample class over and over, in a new order each time and with three hostile ones in it, each submission
+with a remark of its own, so that none is the same as another. Some of the sample class train for seconds: only whole
+rounds of it take as long as each other, so a large and a small class are so many whole rounds. The order comes from a
+seed: the same options, the same class.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ from trainloop.grading.settings import Grading
 from trainloop.sandbox.job import Limits
 
 SEED = 20_261_123
-ONE_IN = 33  # is hostile: 3 %
+HOSTILE_A_ROUND = 3
 SLOWER = 1.15  # at most, a submission of the large class against one of the small
 GROWTH = 1.10  # at most, of the command's memory, from the second fifth of the run to the last
 WARM_UP = 4  # submissions before the clock starts: the boxes open
@@ -65,7 +67,7 @@ MEMORY = "held = [bytearray(b'x') * (64 * 2**20) for _ in range(64)]"
 FORKS = "import os, time\nfor _ in range(400):\n    if os.fork() == 0:\n        time.sleep(20)\n        os._exit(0)"
 CRASH = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"
 FLOOD = "line = 'x' * 999\nfor _ in range(60_000):\n    print(line)"
-# Six in turn, so that any three that follow each other take about as long: one of them is an endless loop.
+# Six in turn, three a round, so that rounds take about as long as each other: one of the three is an endless loop.
 HOSTILE = (
     ("endless", ENDLESS),
     ("crash", CRASH),
@@ -97,28 +99,30 @@ class GradedRun:
         return self.seconds / len(self.marks)
 
 
-def hand_in(course: Course, slug: str, folder: Path, count: int) -> dict[str, Path]:
-    """`count` submissions in `folder`, by student; no two alike, every `ONE_IN`th of them hostile."""
+def hand_in(course: Course, slug: str, folder: Path, count: int) -> list[dict[str, Path]]:
+    """At least `count` submissions in `folder`, by student, round by round of the sample class; no two alike."""
     chance = random.Random(SEED)
     released = course.read("release", slug)
     answers = reference(read(course.text(slug)).exercises)
     first = next(iter(answers))
-    ordinary = [one for one in students(course, slug) if one.status != "timeout"]
+    ordinary = [(one.name, one.files) for one in students(course, slug) if one.status != "timeout"]
     known = {cell.id for cell in released.cells}
-    made = {}
-    for number in range(count):
-        turn, place = divmod(number, ONE_IN)
-        if place == ONE_IN // 2:
-            kind, code = HOSTILE[turn % len(HOSTILE)]
-            files = {f"{slug}.ipynb": filled(released, {**answers, first: f"{code}\n# submission {number}"})}
-        else:
-            student = chance.choice(ordinary)
-            kind, files = student.name, {name: _own(data, number, known) for name, data in student.files.items()}
-        student_folder = folder / f"s{number:05}-{kind}" / slug
-        student_folder.mkdir(parents=True)
-        for name, data in files.items():
-            (student_folder / name).write_bytes(data)
-        made[student_folder.parent.name] = student_folder
+    number = itertools.count()
+    kinds = itertools.cycle(HOSTILE)
+    made: list[dict[str, Path]] = []
+    while sum(map(len, made)) < count:
+        members: list[tuple[str, Mapping[str, bytes]]] = chance.sample(ordinary, len(ordinary))
+        for place in range(HOSTILE_A_ROUND):
+            kind, code = next(kinds)
+            made_of_it = {f"{slug}.ipynb": filled(released, {**answers, first: code})}
+            members.insert(len(members) * (2 * place + 1) // (2 * HOSTILE_A_ROUND), (kind, made_of_it))
+        made.append({})
+        for (name, files), own in zip(members, number, strict=False):
+            student_folder = folder / f"s{own:05}-{name}" / slug
+            student_folder.mkdir(parents=True)
+            for file, data in files.items():
+                (student_folder / file).write_bytes(_own(data, own, known))
+            made[-1][student_folder.parent.name] = student_folder
     return made
 
 
@@ -137,8 +141,17 @@ def _own(data: bytes, number: int, known: AbstractSet[str]) -> bytes:
 
 
 def part(folders: Mapping[str, Path], count: int) -> dict[str, Path]:
-    """The first `count`: the class is mixed evenly."""
+    """The first `count` of a class."""
     return dict(list(folders.items())[:count])
+
+
+def whole_rounds(rounds: Sequence[Mapping[str, Path]], count: int) -> dict[str, Path]:
+    """As many whole rounds, from the first on, as `count` submissions need."""
+    found: dict[str, Path] = {}
+    for one in rounds:
+        if len(found) < count:
+            found.update(one)
+    return found
 
 
 def run(engine: Engine, folders: Mapping[str, Path], kept: Results, title: str) -> GradedRun:
@@ -241,17 +254,20 @@ def by_tenth(samples: Sequence[float]) -> list[float]:
 
 
 def main(
-    count: Annotated[int, typer.Option("--students", min=40, help="Submissions of the large class.")] = 2_000,
-    small: Annotated[int, typer.Option(min=20, help="Submissions of the small class.")] = 100,
+    count: Annotated[int, typer.Option("--students", min=40, help="Submissions of the large class, at least.")] = 2_000,
+    small: Annotated[int, typer.Option(min=20, help="Submissions of the small class, at least.")] = 40,
     alone: Annotated[int, typer.Option(min=10, help="Submissions to grade again with one worker.")] = 200,
     workers: Annotated[int, typer.Option(min=1, help="Workers of the cluster.")] = os.cpu_count() or 1,
     output: Annotated[Path | None, typer.Option(help="A JSON file to write the numbers to.")] = None,
     lesson: Annotated[str, typer.Option(help="The lesson, by number or slug.")] = "2.1",
 ) -> None:
-    """Grade thousands of submissions on a cluster of this machine, and hold that nothing is lost."""
+    """Grade thousands of submissions on a cluster of this machine, and hold that nothing is lost.
+
+    Classes are whole rounds of the sample class: sizes are rounded up to them.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="trainloop-scale-") as folder:
-            figures = measure(Course.find(), lesson, Path(folder), count, min(small, count), min(alone, count), workers)
+            figures = measure(Course.find(), lesson, Path(folder), count, small, min(alone, count), workers)
     except (CourseError, EngineError, ScaleError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
@@ -274,7 +290,9 @@ def measure(
     """
     slug = course.slug(lesson)
     mine = set_up(course, slug, folder / "course")
-    folders = hand_in(mine if mine.text(slug).exists() else course, slug, mine.root / "submitted", count)
+    rounds = hand_in(mine if mine.text(slug).exists() else course, slug, mine.root / "submitted", count)
+    folders, few_folders = whole_rounds(rounds, count), whole_rounds(rounds, small)
+    count, small = len(folders), len(few_folders)
     setup = Setup(LessonBundle.of(mine, slug), LIMITS, Grading(config=mine.config()).isolation)
     kept = results(mine)
     about: dict[str, Any] = {"load": round(os.getloadavg()[0], 2)}
@@ -286,7 +304,7 @@ def measure(
         Cluster(setup, cluster.scheduler_address) as engine,
     ):
         run(engine, part(folders, WARM_UP), Results(folder / "warm-up"), "warming up")
-        few = run(engine, part(folders, small), Results(folder / "few"), f"{small} on the cluster")
+        few = run(engine, few_folders, Results(folder / "few"), f"{small} on the cluster")
         many = run(engine, folders, kept, f"{count} on the cluster")
         known = run(engine, folders, kept, f"{count}, graded before")
     check_none_lost(many, folders, kept)

@@ -8,29 +8,46 @@ from pathlib import Path
 import pytest
 
 from benchmarks import plan, scale
-from benchmarks.scale import GROWTH, HOSTILE, ONE_IN, SLOWER, GradedRun, ScaleError
+from benchmarks.scale import GROWTH, HOSTILE, HOSTILE_A_ROUND, SLOWER, GradedRun, ScaleError
 from trainloop.checks.verdict import ExerciseResult
 from trainloop.course import Course
 from trainloop.grading.batch import GradedSummary
 from trainloop.grading.grade import Graded, Results
 from trainloop.grading.reader import EMPTY
 
-COUNT = 6 * ONE_IN
+
+def contents(rounds: list[dict[str, Path]]) -> list[dict[str, list[bytes]]]:
+    return [
+        {student: [path.read_bytes() for path in sorted(folder.iterdir())] for student, folder in one.items()}
+        for one in rounds
+    ]
 
 
-def contents(folders: dict[str, Path]) -> dict[str, list[bytes]]:
-    return {student: [path.read_bytes() for path in sorted(folder.iterdir())] for student, folder in folders.items()}
+def kind(student: str) -> str:
+    return student.partition("-")[2]
 
 
 def test_the_class_is_the_same_each_time_and_no_two_of_it_alike(course: Course, tmp_path: Path) -> None:
     slug = course.slug("2.1")
-    made = scale.hand_in(course, slug, tmp_path / "first", COUNT)
-    assert contents(made) == contents(scale.hand_in(course, slug, tmp_path / "second", COUNT))
-    whole = [data for files in contents(made).values() for data in files if b"# submission" in data]
-    assert len(set(whole)) == len(whole) > COUNT * 0.9
-    hostile = [name.partition("-")[2] for name in made if name.partition("-")[2] in dict(HOSTILE)]
-    assert hostile == [kind for kind, _ in HOSTILE]
-    assert list(scale.part(made, 3)) == list(made)[:3]
+    made = scale.hand_in(course, slug, tmp_path / "first", 100)
+    assert contents(made) == contents(scale.hand_in(course, slug, tmp_path / "second", 100))
+    count = sum(map(len, made))
+    assert count - len(made[-1]) < 100 <= count
+    whole = [data for one in contents(made) for files in one.values() for data in files if b"# submission" in data]
+    assert len(set(whole)) == len(whole) > count * 0.9
+
+
+def test_rounds_of_the_class_cost_the_same_in_another_order(course: Course, tmp_path: Path) -> None:
+    slug = course.slug("2.1")
+    made = scale.hand_in(course, slug, tmp_path, 100)
+    hostile = dict(HOSTILE)
+    assert [kind(name) for one in made for name in one if kind(name) in hostile] == [each for each, _ in HOSTILE]
+    first, second = ([kind(name) for name in one if kind(name) not in hostile] for one in made)
+    assert first != second and sorted(first) == sorted(second)
+    assert len(made[0]) == len(first) + HOSTILE_A_ROUND
+    assert scale.whole_rounds(made, 1) == scale.whole_rounds(made, len(made[0])) == made[0]
+    assert scale.whole_rounds(made, len(made[0]) + 1) == {**made[0], **made[1]}
+    assert list(scale.part(made[0], 3)) == list(made[0])[:3]
 
 
 def mark(points: float, status: str = "ok") -> GradedSummary:
