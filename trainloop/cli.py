@@ -170,28 +170,26 @@ def build(
 
         course = Course.find()
         slugs = _slugs(course, lessons)
-        from trainloop.authoring.begin import saves
         from trainloop.sandbox.shared import opened_boxes
 
-        boxes: list[Box] = []
-
-        def opened() -> list[Box]:
-            if not boxes:
-                boxes.extend(stack.enter_context(opened_boxes(workers or os.cpu_count() or 1)))
-            return boxes
-
+        # They open while this process loads what it needs and reads the texts, which takes about as long.
+        opening = stack.enter_context(ThreadPoolExecutor(1)).submit(
+            lambda: stack.enter_context(opened_boxes(workers or os.cpu_count() or 1))
+        )
         if not watch:
-            _build(course, slugs, check, opened, with_edits)
+            _build(course, slugs, check, opening.result, with_edits)
             return
+        from trainloop.authoring.begin import saves
+
         with suppress(KeyboardInterrupt):
             for _ in saves([course.text(slug) for slug in slugs]):
                 with suppress(typer.Exit), _plain_errors():
-                    _build(course, slugs, check, opened, with_edits)
+                    _build(course, slugs, check, opening.result, with_edits)
                 console.print("Watching. Save a text to build it again; Ctrl+C ends.", style="dim")
 
 
 def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[], list[Box]], with_edits: bool) -> None:
-    """Build lessons, in boxes that are asked for once their texts can be read; say what was refused, or has changed."""
+    """Build lessons, in boxes that may still be opening; say what was refused, or has changed."""
     from trainloop.authoring.build import Built, Release, committed, differences, write
     from trainloop.authoring.build import build as build_lesson
     from trainloop.authoring.lesson import read
