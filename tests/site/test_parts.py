@@ -20,7 +20,7 @@ from trainloop.site import book, build, frames, guide_pages, sheet, signs
 from trainloop.site.errors import SiteError
 from trainloop.site.lesson_page import _option_lists
 from trainloop.site.mistakes import diff_lines, mistakes
-from trainloop.syllabus import is_optional
+from trainloop.syllabus import MODULES, is_optional
 
 GLOSSARY = """\
 # Glossary
@@ -86,6 +86,20 @@ def test_the_glossary_names_each_word_once() -> None:
     page = guide_pages.guide("glossary", GLOSSARY, ["1.2-x"])
     assert "```{glossary}\nbias\noffset\n  A number that is *added*. [1.2](../lessons/1.2-x.md)\n" in page
     assert "bias of a model\n  Another thing. 2.6\n```" in page, "a lesson that the site does not have is no link"
+
+
+def test_the_front_page_lists_every_lesson_of_every_module_with_its_minutes() -> None:
+    lessons = [written()[slug] for slug in build.with_pages(list(written()))]
+    page = guide_pages.front(lessons, [], True)
+    parts = re.split(r"^### ", page, flags=re.M)[1:]
+    assert len(parts) == len(MODULES) == 3
+    for part, module in zip(parts, MODULES, strict=True):
+        assert part.startswith(f"Module {module.number}: {module.title}\n\n{module.goal}\n")
+        rows = re.findall(r"^- \[(\S+) (.+)\]\(lessons/(.+)\.md\)<br>\n  (.+)$", part, flags=re.M)
+        assert {number: title for number, title, _, _ in rows} == module.lessons
+        assert all(slug.startswith(f"{number}-") and slug in written() for number, _, slug, _ in rows)
+        assert all(re.search(r"\d+ minutes|hour", minutes) for _, _, _, minutes in rows), [row[3] for row in rows]
+        assert f":caption: Module {module.number}\n\n" + "\n".join(f"lessons/{row[2]}" for row in rows) in page
 
 
 def test_links_to_code_become_names() -> None:

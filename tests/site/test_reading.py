@@ -310,6 +310,17 @@ def test_a_tap_on_a_term_says_what_it_means_and_a_second_one_follows_it(browser:
         page.wait_for_url("**/docs/glossary.html#*")
 
 
+def test_a_tap_on_a_formula_says_what_its_signs_mean_also_beside_a_mouse(browser: Browser, address: str) -> None:
+    with opened(browser, address, has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740}) as page:
+        ready(page, f"{address}lessons/{LESSONS[0]}.html")
+        page.locator(".ask button").first.click()  # here the mouse stays
+        page.locator(".bd-article section > p [class*=sign-]").first.tap()
+        page.wait_for_timeout(500)  # after this the browser has looked where the mouse is
+        assert page.locator("#meaning li").first.is_visible()
+        page.locator(".bd-article h1").first.tap()
+        assert not page.locator("#meaning").is_visible(), "a tap elsewhere puts it away"
+
+
 def test_formulas_are_drawn_as_they_come_near(browser: Browser, address: str) -> None:
     with opened(browser, address, viewport={"width": 1440, "height": 800}) as page:
         page.goto(f"{address}lessons/{LESSONS[1]}.html")
@@ -337,6 +348,9 @@ def test_search_answers_without_a_server(browser: Browser, address: str) -> None
     with opened(browser, address) as page:
         page.goto(f"{address}search.html?q=gradient")
         page.wait_for_selector("#search-results li a")
+        sign, field = (page.locator(f".bd-search-container form {one}") for one in ("i", "input"))
+        after = sign.evaluate("one => one.getBoundingClientRect().right")
+        assert after <= field.evaluate("one => one.getBoundingClientRect().left"), "the sign lies on the word"
         assert any(LESSONS[0] in (link.get_attribute("href") or "") for link in page.locator("#search-results a").all())
 
 

@@ -216,6 +216,7 @@ def settings(terms: Sequence[tuple[tuple[str, ...], str, str]], signs: Sequence[
             "use_fullscreen_button": False,
             "navigation_with_keys": False,
             "back_to_top_button": False,
+            "footer_content_items": [],
             "navbar_start": [],
             "navbar_center": [],
             "navbar_end": [],

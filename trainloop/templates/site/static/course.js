@@ -177,10 +177,13 @@
     });
   }
 
+  /* A finger does not hover. Where there is a mouse beside a touch screen, the browser finds it lying elsewhere right
+     after a tap and says "mouseleave"; of pointers it says the same, but with the kind. */
   function explain(one, fill) {
-    one.addEventListener("mouseenter", function () { show(one, fill); });
+    function hovers(then) { return function (event) { if (event.pointerType !== "touch") { then(); } }; }
+    one.addEventListener("pointerenter", hovers(function () { show(one, fill); }));
     one.addEventListener("focus", function () { show(one, fill); });
-    one.addEventListener("mouseleave", hide);
+    one.addEventListener("pointerleave", hovers(hide));
     one.addEventListener("blur", hide);
   }
 
