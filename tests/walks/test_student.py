@@ -31,6 +31,7 @@ SPRING = "1.1-what-is-a-training-loop"
 LANDSCAPE = "1.4-visualizing-the-loss-landscape"
 RECAP = "1.6-recap-and-key-takeaways"
 NEURONS = "2.1-from-linear-to-nonlinear"
+HUNT = "4.1-twenty-silent-bugs"
 THEMES: tuple[Theme, ...] = ("Light", "Dark")
 MOST_LINES = 45  # of the answer to a check; what is more is a wall
 
@@ -392,6 +393,43 @@ def test_a_quiz_explains_the_option_that_was_chosen(page: Page, lab: Lab, desk: 
     take(page, album, "look-quiz")
     assert f"All {len(right)} checks of `quiz` passed." in answer(right)
 
+
+# ----------------------------------------------------------------------------------------------------- a script to mend
+
+
+def test_a_silent_bug_is_seen_and_mended_with_a_hint(page: Page, lab: Lab, desk: Desk, album: Path) -> None:
+    (_, hint), *others = exercises(desk.course, HUNT)["descend"].hints.items()
+    notebook = lab.open(page, path(HUNT))
+    notebook.run_all([code(desk.course, HUNT, "import torch")[0], "descend"])
+    assert "-" in notebook.run(VALLEY), "a coordinate crosses zero"
+    said = notebook.run("check-descend")
+    assert "`descend` is not mended yet: this is still what the script computes as you got it." in flat(said)
+    assert_short(said)
+
+    asked = notebook.ask("check-descend", 'hint("descend", 1)')
+    assert hint in flat(notebook.output(asked))
+    assert not any(text in flat(notebook.output(asked)) for _, text in others)
+    take(page, album, "look-hunt")
+
+    released = notebook.source("descend")
+    notebook.cell("descend").locator(".cm-content").get_by_text("loss = (curvature").click()
+    for key in ("End", "Enter"):
+        page.keyboard.press(key)
+    page.keyboard.type("w.grad = None")
+    assert notebook.source("descend") == released.replace("sum() / 2\n", "sum() / 2\n        w.grad = None\n")
+    notebook.run("descend")
+    assert "-" not in notebook.run(VALLEY)
+    mended = notebook.run("check-descend")
+    assert "All 2 checks of `descend` passed." in mended and "FAIL" not in mended
+    assert "a matter of lesson 1.1" in flat(mended)
+
+    summary = notebook.run(code(desk.course, HUNT, "hunt()")[-1])
+    assert "1 of 20 scripts mended: 0 unaided, 1 with hints, 0 after the worked answer." in summary
+    assert "Hints read: 1." in summary
+    take(page, album, "look-hunted")
+
+
+VALLEY = "script-3-down-a-valley-2"  # the cell that runs it
 
 # ---------------------------------------------------------------------------------------------------------- coming back
 
