@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from tests.conftest import ROOT
 from tests.lessons import written
+from tests.site.test_pages import leaks
 from trainloop.cli import app
 from trainloop.learner.placement import RECAPS, questions
 from trainloop.site import book, build, frames, guide_pages, sheet, signs
@@ -100,6 +101,12 @@ def test_the_front_page_lists_every_lesson_of_every_module_with_its_minutes() ->
         assert all(slug.startswith(f"{number}-") and slug in written() for number, _, slug, _ in rows)
         assert all(re.search(r"\d+ minutes|hour", minutes) for _, _, _, minutes in rows), [row[3] for row in rows]
         assert f":caption: Module {module.number}\n\n" + "\n".join(f"lessons/{row[2]}" for row in rows) in page
+
+
+def test_no_guide_shows_a_hidden_check() -> None:
+    guides = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
+    for slug in build.with_pages(list(written())):
+        assert list(leaks(written()[slug], guides)) == []
 
 
 def test_links_to_code_become_names() -> None:
