@@ -33,7 +33,7 @@ MADE = {edit.code: edit.what for edit in edits(ANSWER, KNOWN)}
     ("old", "new", "what"),
     [
         ("        optimizer.zero_grad()", "        pass", "`zero_grad()` is left out"),
-        ("        loss.backward()", "        pass", "one step is left out"),
+        ("        loss.backward()", "        pass", "one line is left out"),
         ("X @ w - y", "X @ w + y", "a plus stands where a minus belongs"),
         ("X @ w - y", "X * w - y", "`*` stands where `@` belongs"),
         ("X @ w - y", "w @ X - y", "the two sides of an operation are exchanged"),
@@ -75,9 +75,11 @@ def test_edits(old: str, new: str, what: str) -> None:
             "what stands before a loop is done anew in every round",
             ["    for epoch in range(n):", "        losses = []"],
         ),
-        ("`append()` comes after one step", []),
-        ("the last step of a loop comes once, after the loop", ["    losses.append(loss.item())"]),
-        ("two steps come in the other order", ["    losses = []", "    w = torch.zeros(3)"]),
+        ("`append()` comes one line later", []),
+        ("`zero_grad()` comes one line later", ["        loss.backward()", "        optimizer.zero_grad()"]),
+        ("a loop comes after what hangs on a condition", ["        w = -w", "    for epoch in range(n):"]),
+        ("what stands last in a loop comes once, after the loop", ["    losses.append(loss.item())"]),
+        ("two lines come in the other order", ["    losses = []", "    w = torch.zeros(3)"]),
     ],
 )
 def test_edits_of_statements(what: str, lines: list[str]) -> None:

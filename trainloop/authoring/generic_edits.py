@@ -48,6 +48,7 @@ TAKEN = {  # calls that are taken for one another
     "std": ("var", "a variance is taken for a standard deviation"),
 }
 CONSTANT = "a number in the formula is another"
+LINE = "one line"
 
 
 @dataclass(frozen=True)
@@ -177,15 +178,12 @@ def _of_block(
         yield _in(name, _leave_out, place), f"{_told(one, known)} is left out"
         follows = block[place + 1] if place + 1 < len(block) else None
         if follows is not None and not isinstance(follows, ast.Return):
-            order = f"{_told(one, known)} comes after {_told(follows, known)}"
-            if order.count("one step") == 2:
-                order = "two steps come in the other order"
-            yield _in(name, _swap, place), order
+            yield _in(name, _swap, place), _order(_told(one, known), _told(follows, known))
         if isinstance(follows, ast.For):
             begun = "what stands before a loop is done anew in every round"
             yield _in(name, _move_in, place), begun
         if isinstance(one, ast.For) and len(one.body) > 1:
-            after = "the last step of a loop comes once, after the loop"
+            after = "what stands last in a loop comes once, after the loop"
             yield _in(name, _move_out, place), after
         if isinstance(one, ast.For) and isinstance(follows, ast.Return):
             early = "`return` stands inside the loop, and ends it in its first round"
@@ -197,13 +195,32 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def _told(statement: ast.stmt, known: AbstractSet[str]) -> str:
-    """A statement in a word: the function that it calls, if learners have met it."""
+    """A statement in a word: the function that it calls, if learners have met it. Not a step: that is an update."""
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         called = statement.value.func
         name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
         if name in known:
             return f"`{name}()`"
-    return "one step"
+    match statement:
+        case ast.For() | ast.While():
+            return "a loop"
+        case ast.If():
+            return "what hangs on a condition"
+        case ast.With():
+            return "a `with`"
+    return LINE
+
+
+def _order(first: str, second: str) -> str:
+    """What it is to put the second before the first."""
+    match first, second:
+        case (one, other) if one == other == LINE:
+            return "two lines come in the other order"
+        case (one, other) if other == LINE:
+            return f"{one} comes one line later"
+        case (one, other) if one == LINE:
+            return f"{other} comes one line earlier"
+    return f"{first} comes after {second}"
 
 
 def _leave_out(block: list[ast.stmt], place: int) -> None:
