@@ -558,8 +558,11 @@ def _last_written(part: _Part, cells: Sequence[_SubmittedCell], copies: Sequence
 
 
 def _tampering(name: str, part: _Part, copies: Sequence[_SubmittedCell], stripped: bool) -> list[str]:
-    """What is different about a check cell, a sentence each; none if it is as it was released, once or several times, or
-    if its settings are not there because no cell of the notebook has any: some editors leave it like that."""
+    """What is different about a check cell, a sentence each.
+
+    None if it is as it was released, once or several times; nor if its settings are not there because no cell of the
+    notebook has any: some editors leave it like that.
+    """
     if not copies:
         return [f"The check cell {name} was missing; it has been put back."]
     remarks = []
