@@ -37,10 +37,22 @@ def test_the_citation_is_valid() -> None:
     assert cited.get("version", version) == version
 
 
+def test_there_is_no_licence_and_the_readme_says_so() -> None:
+    """Whoever adds one has the sentence to change; whoever drops the sentence leaves instructors in the dark."""
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    said = "The author has not chosen a licence yet: until then, ask before you pass the course on." in readme
+    files = [path.name for path in ROOT.iterdir() if path.name.lower().startswith(("licen", "copying"))]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {bool(files), "license" in cited, "license" in project} == {not said}
+
+
 def test_the_changes_begin_with_what_is_not_released() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.+)$", text, re.M)
     assert text.startswith("# Changes\n") and headings[0] == "Not released yet"
+    torn = re.findall(r"\.\n +[a-z].*", text)
+    assert torn == [], "the rest of a sentence, left over where two changes met"
     paths = [path for path in re.findall(r"\]\(([^)#:]+)\)", text) if not (ROOT / path).exists()]
     assert paths == []
 

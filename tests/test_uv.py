@@ -35,13 +35,13 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def typed(clone: Path, *command: str) -> tuple[int, list[str]]:
+def typed(clone: Path, *command: str, **settings: str) -> tuple[int, list[str]]:
     """Type a command in the clone: its exit code, and what uv was asked for."""
     log = clone / "log"
     log.write_text("")
     path = os.pathsep.join([str(clone / "bin"), os.environ["PATH"]])
     env = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_", "MAKE"))}
-    done = subprocess.run(command, cwd=clone, env={**env, "PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=clone, env={**env, **settings, "PATH": path}, capture_output=True, text=True)
     return done.returncode, log.read_text().split("\n")[:-1]
 
 
@@ -74,6 +74,21 @@ def test_a_set_up_that_failed_is_no_set_up(clone: Path) -> None:
     assert typed(clone, "tools/uv", *RUN) == (2, ["sync "])
     (clone / "broken").unlink()
     assert uv(clone, *RUN) == ["sync ", STARTS]
+
+
+@pytest.mark.parametrize("command", [("make", "lab"), ("tools/uv", *RUN)])
+def test_the_page_or_folder_of_a_smaller_pytorch_is_handed_on(clone: Path, command: tuple[str, ...]) -> None:
+    """As docs/setup.md says: of uv's own variable, and of pip's, which parts its places with spaces."""
+    (clone / "bin" / "uv").write_text(UV.replace("sync) ", 'sync) echo "${UV_FIND_LINKS:-}" >> log; '))
+    cases: tuple[tuple[dict[str, str], str], ...] = (
+        ({}, ""),
+        ({"UV_FIND_LINKS": "https://example.org/torch/"}, "https://example.org/torch/"),
+        ({"PIP_FIND_LINKS": "/wheels https://example.org/"}, "/wheels,https://example.org/"),
+        ({"UV_FIND_LINKS": "/mine", "PIP_FIND_LINKS": "/wheels"}, "/mine"),
+    )
+    for settings, found in cases:
+        shutil.rmtree(clone / ".venv", ignore_errors=True)
+        assert typed(clone, *command, **settings)[1][0] == found
 
 
 @pytest.mark.parametrize("words", [("build", "--wheel"), ("sync", "--extra", "site")])

@@ -20,6 +20,7 @@ from tests.attacks.test_pages import everywhere
 from tests.authoring.test_written import TEXT, answered
 from tests.browser import open_browser
 from tests.conftest import COPIED, copy_course
+from tests.documented import typed
 from tests.lessons import SLUG
 from tests.pages import SCRIPTS, SECONDS, Class, environment
 from tests.walks.formgrader import Formgrader, jupyter_lab, window
@@ -63,7 +64,8 @@ class Evening:
     listener: Listener
 
     def run(self, *command: str) -> str:
-        """Run a command in the course's folder."""
+        """Run a command in the course's folder: one that the guide tells people to type, as it stands there."""
+        assert [*command] in typed("docs/instructors.md"), f"docs/instructors.md has no {' '.join(command)}"
         done = subprocess.run(
             [str(SCRIPTS / command[0]), *command[1:]],
             cwd=self.course.root,
@@ -148,9 +150,9 @@ def test_what_was_handed_in_is_listed(evening: Evening) -> None:
         rows.append([student, first, last])
         files = samples[like] if like else hostile(evening, next(iter(lesson.exercises)))
         evening.hand_in(student, files, LATE if student == "ada" else "")
-    with (evening.course.root / "students.csv").open("w", newline="", encoding="utf-8") as file:
+    with (evening.course.root / "class.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
-    evening.run("nbgrader", "db", "student", "import", "students.csv")
+    evening.run("trainloop", "students", "class.csv")
 
     shown = evening.open
     shown.go("Manage Assignments", "Manage Assignments", "/manage_assignments")

@@ -548,7 +548,8 @@ def _answer(
         return _last_written(part, cells, usable), [f"{turned}; its text was taken as code."]
     usable = usable or list(copies)
     several = f"There are {len(copies)} cells of the exercise {name}; the last one with something written in it counts."
-    return _last_written(part, cells, usable), [several] if len(copies) > 1 else []
+    differ = len({cells[i].plain for i in copies}) > 1
+    return _last_written(part, cells, usable), [several] if differ else []
 
 
 def _last_written(part: _Part, cells: Sequence[_SubmittedCell], copies: Sequence[int]) -> int | None:
@@ -557,19 +558,22 @@ def _last_written(part: _Part, cells: Sequence[_SubmittedCell], copies: Sequence
 
 
 def _tampering(name: str, part: _Part, copies: Sequence[_SubmittedCell], stripped: bool) -> list[str]:
-    """What is different about a check cell, a sentence each; none if it is as it was released, or if its settings are
-    not there because no cell of the notebook has any: some editors leave it like that."""
+    """What is different about a check cell, a sentence each.
+
+    None if it is as it was released, once or several times; nor if its settings are not there because no cell of the
+    notebook has any: some editors leave it like that.
+    """
     if not copies:
         return [f"The check cell {name} was missing; it has been put back."]
     remarks = []
-    if len(copies) > 1:
-        remarks.append(f"The check cell {name} was there {len(copies)} times; it is used once, as it was released.")
     if any(cell.plain != part.plain or cell.kind != part.kind for cell in copies):
         remarks.append(f"The check cell {name} had been changed; the released one is used.")
     if not stripped and any(
         (cell.settings.get(key) or False) != (part.settings.get(key) or False) for cell in copies for key in SETTINGS
     ):
         remarks.append(f"The grading settings of the check cell {name} had been changed; the released ones are used.")
+    if remarks and len(copies) > 1:
+        return [f"The check cell {name} was there {len(copies)} times; it is used once, as it was released.", *remarks]
     return remarks
 
 
