@@ -75,6 +75,12 @@ def test_an_id_keeps_its_ends_and_a_short_one_is_whole() -> None:
     assert "activations" in " ".join(lines)
 
 
+@pytest.mark.parametrize("shown", [{"ada": graded(USUAL, "right")}, {}])
+def test_titles_are_whole_above_short_ids(shown: Mapping[str, Graded]) -> None:
+    text = "\n".join(printed(class_table(shown, "2.1"), 80))
+    assert re.search(r"┃ student +┃", text) and re.search(r"┃ status +┃", text)
+
+
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_marks_that_change_are_whole(by_hand: bool) -> None:
     changes = [Change(name, "gradient_variance", 10.25, 12.75, by_hand) for name in NAMES]

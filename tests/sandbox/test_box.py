@@ -494,6 +494,14 @@ def test_a_worker_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_a_worker_that_takes_too_long_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is named as that, and not the last thing that happened to be said."""
+    monkeypatch.setattr("trainloop.sandbox.hosts.START_SECONDS", 0.01)
+    said = "has not answered for 0.01 seconds: the computer is busy .* Run the command again"
+    with pytest.raises(BoxError, match=said), Box():
+        pass
+
+
 def test_faults_of_the_caller(box: Box) -> None:
     with pytest.raises(BoxError, match="with Box"):
         Box().run(job(RELU))

@@ -59,8 +59,9 @@ def class_table(graded: Mapping[str, Graded], title: str, width: int = WIDTH) ->
     titles = [(exercise.name, f"({points_text(exercise.possible)})") for exercise in first.exercises] if first else []
     total = f"total\n({points_text(first.possible)})" if first else "total"
     points = {student: [points_text(exercise.points) for exercise in one.exercises] for student, one in shown.items()}
-    words = max((cell_len(one.in_words) for one in shown.values()), default=0)
-    columns, name_width, words_width = _fitting(titles, points, total, words, _longest(shown), width)
+    words = max((len("status"), *(cell_len(one.in_words) for one in shown.values())))
+    longest = max(len("student"), _longest(shown))
+    columns, name_width, words_width = _fitting(titles, points, total, words, longest, width)
 
     table = Table(title=title, title_justify="left", caption_justify="left")
     said = [columns.legend] if columns.legend else []

@@ -65,6 +65,7 @@ class Forks:
     def __init__(self, folder: str, level: Level, groups: Groups | None) -> None:
         self._groups = groups
         self._group: Group | None = None
+        self._late = False  # it has not answered in time
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `close`)
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._orders.settimeout(START_SECONDS)
@@ -124,6 +125,9 @@ class Forks:
     def _answer(self) -> Json:
         try:
             data = self._orders.recv(65_536)
+        except TimeoutError:
+            self._late = True
+            data = b""
         except OSError:
             data = b""
         answer: Json = json.loads(data or b"{}")
@@ -133,6 +137,11 @@ class Forks:
         self._log.seek(0)
         last = self._log.read()[-2_000:].decode("utf-8", "replace").strip()
         self.close()
+        if self._late:
+            return BoxError(
+                f"The process that runs the cells has not answered for {START_SECONDS:g} seconds: the computer is busy "
+                "with other things, or has to read everything for the first time. Run the command again."
+            )
         return BoxError(f"The process that runs the cells did not start, or is gone. Its last words: {last or 'none'}")
 
 
