@@ -16,10 +16,9 @@ demo: $(READY)  ## Release a real lesson, grade a class of sample submissions, w
 	$(RUN) trainloop demo $(ARGS)
 
 # Of what the build proves, the tests sample: make test ARGS=--all leaves nothing out. With `worksteal` no processor
-# stands idle behind a long file; what a file's tests share is then set up by each process that runs some of them. Three
-# processes on two cores, as one of them often waits: for a browser, a box that opens, a clock.
+# stands idle behind a long file; what a file's tests share is then set up by each process that runs some of them.
 test: $(READY)  ## Run all tests
-	$(RUN) pytest -n 3 --dist worksteal $(ARGS)
+	$(RUN) pytest -n 2 --dist worksteal $(ARGS)
 
 quick: $(READY)  ## Check style and types, run the tests that start no process: under a minute
 	$(RUN) ruff check $(CODE)

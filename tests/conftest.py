@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = 25  # in the list of where the time went
+EVENINGS = ("tests/walks/test_instructor.py", "tests/walks/test_exchange.py")
 COPIED = ("notebooks", "source", "release", "solutions")
 
 
@@ -59,8 +60,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow."""
+    """Mark what is slow; begin with the walks that are one evening, told in several tests.
+
+    A process of the test run that has nothing to do takes over what another would have come to last: never these.
+    """
     kinds.mark(items)
+    items.sort(key=lambda item: not item.nodeid.startswith(EVENINGS))
 
 
 @pytest.hookimpl(wrapper=True)
