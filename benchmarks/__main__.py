@@ -67,7 +67,7 @@ def _run(count: int, output: Path | None, lesson: str, otter: Path | None, stock
         every = sample(course, slug, 2 * count)
         slow = floor.slow(every)
         submissions = [one for one in every if one not in slow][:count]
-        bottom = floor.seconds(submissions, CORES) / count
+        bottom = floor.seconds(submissions, CORES) / len(submissions)
     for one in slow:
         console.print(f"Left out, as it computes for so long by itself: {one.name} ({one.story}).", highlight=False)
     measured = []

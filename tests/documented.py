@@ -28,9 +28,14 @@ def typed(page: str) -> list[list[str]]:
     What stands before the command, such as `tools/uv run` or a variable of the environment, is left out.
     """
     text = (ROOT / page).read_text(encoding="utf-8")
-    blocks = [line for language, code in _BLOCK.findall(text) if language in _SHELL for line in code.splitlines()]
     inline = [" ".join(one.split()) for one in _INLINE.findall(_BLOCK.sub("", text))]
-    return [words for line in [*blocks, *inline] for words in commands(line)]
+    return [words for line in [*shell(page), *inline] for words in commands(line)]
+
+
+def shell(page: str) -> list[str]:
+    """The lines of a page's blocks of code that are typed into a terminal."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [line for language, code in _BLOCK.findall(text) if language in _SHELL for line in code.splitlines()]
 
 
 def block(page: str, after: str) -> list[list[str]]:

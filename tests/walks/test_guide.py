@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.documented import shell
 from tests.lessons import SLUG
 from tests.pages import SECONDS, Class, environment
 from tests.sample_class import filled
@@ -42,9 +42,7 @@ DOWNLOADS = {
 
 def lines() -> list[str]:
     """The lines of the guide's blocks that are typed into a terminal."""
-    text = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
-    blocks = [block for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S) if not language]
-    return [line for block in blocks for line in block.splitlines() if not line.startswith(ELSEWHERE)]
+    return [line for line in shell("docs/instructors.md") if not line.startswith(ELSEWHERE)]
 
 
 @pytest.fixture(scope="module")

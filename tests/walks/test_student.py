@@ -32,6 +32,7 @@ LANDSCAPE = "1.4-visualizing-the-loss-landscape"
 RECAP = "1.6-recap-and-key-takeaways"
 NEURONS = "2.1-from-linear-to-nonlinear"
 HUNT = "4.1-twenty-silent-bugs"
+VALLEY = "script-3-down-a-valley-2"  # the cell that runs `descend`
 THEMES: tuple[Theme, ...] = ("Light", "Dark")
 MOST_LINES = 45  # of the answer to a check; what is more is a wall
 
@@ -428,8 +429,6 @@ def test_a_silent_bug_is_seen_and_mended_with_a_hint(page: Page, lab: Lab, desk:
     assert "Hints read: 1." in summary
     take(page, album, "look-hunted")
 
-
-VALLEY = "script-3-down-a-valley-2"  # the cell that runs it
 
 # ---------------------------------------------------------------------------------------------------------- coming back
 

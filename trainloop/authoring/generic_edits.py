@@ -213,13 +213,12 @@ def _told(statement: ast.stmt, known: AbstractSet[str]) -> str:
 
 def _order(first: str, second: str) -> str:
     """What it is to put the second before the first."""
-    match first, second:
-        case (one, other) if one == other == LINE:
-            return "two lines come in the other order"
-        case (one, other) if other == LINE:
-            return f"{one} comes one line later"
-        case (one, other) if one == LINE:
-            return f"{other} comes one line earlier"
+    if first == second == LINE:
+        return "two lines come in the other order"
+    if second == LINE:
+        return f"{first} comes one line later"
+    if first == LINE:
+        return f"{second} comes one line earlier"
     return f"{first} comes after {second}"
 
 
