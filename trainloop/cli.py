@@ -215,7 +215,9 @@ def _build(course: Course, slugs: Sequence[str], check: bool, boxes: Callable[[]
         kept = None if check else Kept(course.root / ".trainloop" / "built" / f"{lesson.slug}.json")
         known = committed(course.key(lesson.slug))
         each = [shared] * len(boxes())
-        return build_lesson(lesson, *each, known=known, kept=kept, with_edits=with_edits, release=release)
+        return build_lesson(
+            lesson, *each, known=known, kept=kept, with_edits=with_edits, backwards=check, release=release
+        )
 
     with (
         _progress("Building", len(texts)) as advance,

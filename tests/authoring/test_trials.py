@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lessons import lesson, spoiled_lesson
+from tests.lessons import ANSWERS, lesson, spoiled_lesson
 from trainloop.authoring import trials
 from trainloop.authoring.key_maker import make_key
 from trainloop.authoring.lesson import LessonError
@@ -96,6 +96,20 @@ def test_what_disagrees_with_the_known_key_is_tried_again_alone(box: Counting, a
     assert box.alone == 3
     assert make_key(lesson(tmp_path), [box], known=alone) == alone
     assert box.alone == 5
+
+
+def test_what_one_answer_leaves_to_another_differs_in_the_opposite_order(opened: Box, tmp_path: Path) -> None:
+    """The reference, tried last, notices nothing; but forwards and backwards are two keys. Here the second holds."""
+    answers = ANSWERS.replace(ABS, f"{ABS}torch.left = 1\n", 1).replace(
+        "clamp(max=0)", "clamp(max=vars(torch).get('left', 0))"
+    )
+    forwards, backwards = (
+        make_key(lesson(tmp_path, answers=answers), [opened], backwards=back) for back in (False, True)
+    )
+    assert not forwards.agrees(backwards)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "ANSWERS_PER_PROCESS", 1)
+        assert make_key(lesson(tmp_path, answers=answers), [opened]).agrees(backwards)
 
 
 def test_what_was_tried_before_is_not_tried_again(box: Counting, alone: Key, tmp_path: Path) -> None:

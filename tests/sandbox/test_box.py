@@ -470,6 +470,32 @@ def test_steps_of_a_group_come_to_no_end_together(box: Box) -> None:
     assert [one.status for one in results.values()] == ["ok", "timeout", "not run", "ok"]
 
 
+def test_a_check_may_be_made_where_the_cells_run(box: Box) -> None:
+    """It sees the process of the cells, and sets nothing for the cells after it; a copy is another process."""
+    settings = "print(random.random(), torch.rand(1), torch.get_default_dtype())"
+    cells = "import os, random, torch\nrandom.seed(1), torch.manual_seed(1), torch.set_default_dtype(torch.float64)"
+    look = "check('a', {'b': lambda: (os.getpid() == here, random.random(), str(torch.get_default_dtype()))})"
+    found = {}
+    for inline in (False, True):
+        checks = (Step("check", "check", look, group="one", inline=inline),)
+        steps = (Step("cells", "code", f"{cells}\nhere = os.getpid()"), *checks, Step("after", "code", settings))
+        found[inline] = box.run(Job(steps))
+    there, apart = (found[inline]["check"].checks["a"]["b"]["value"]["items"] for inline in (True, False))
+    assert (there[0]["data"], apart[0]["data"]) == (True, False)
+    assert there[1:] == apart[1:]
+    assert text(found[True]["after"]) == text(found[False]["after"])
+
+
+def test_an_inline_check_that_comes_to_no_end_is_left_out(box: Box) -> None:
+    steps = (
+        Step("0", "code", "def loop():\n    while True: pass"),
+        Step("1", "check", "check('a', {'b': lambda: loop()})", group="a", inline=True),
+        Step("2", "check", "check('a', {'c': lambda: 1})", group="b", inline=True),
+    )
+    results = box.run(Job(steps))
+    assert [one.status for one in results.values()] == ["ok", "timeout", "ok"]
+
+
 def test_a_new_process_for_each_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     litter = "import os\nopen('kept', 'w').close()\nos.makedirs('a/b')\nos.chmod('a', 0)\nprint(os.getpid())"

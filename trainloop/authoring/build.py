@@ -55,6 +55,7 @@ def build(
     known: Key | None = None,
     kept: Kept | None = None,
     with_edits: bool = False,
+    backwards: bool = False,
     release: Callable[[str, NotebookNode], NotebookNode] = release_notebook,
 ) -> Built:
     """Make all products of one lesson, in memory.
@@ -66,13 +67,14 @@ def build(
         kept: what answers computed in an earlier build, which are not run again. None: everything is run.
         with_edits: make the generic edits, too. Else those of the known key stay, of exercises whose visible checks
             are as they were: an author who writes need not wait for them.
+        backwards: try the answers in the opposite order. The key is the same if no answer reaches another.
         release: makes the student's notebook, given the lesson's slug and its source.
 
     Raises:
         LessonError: a check of this page's docstring fails, at the line that is at fault.
     """
     source = source_notebook(lesson)
-    key = make_key(lesson, boxes, known, kept, with_edits)
+    key = make_key(lesson, boxes, known, kept, with_edits, backwards)
     visible = key.visible().dump()
     answers = worked.dump({name: worked_answer(exercise) for name, exercise in lesson.exercises.items()})
     released = release(lesson.slug, source)

@@ -55,6 +55,7 @@ def make_key(
     known: Key | None = None,
     kept: Kept | None = None,
     with_edits: bool = False,
+    backwards: bool = False,
 ) -> Key:
     """Run the reference and every mistake through the check cells; refuse what is not told apart."""
     ruled, given = _judges(lesson)
@@ -64,7 +65,7 @@ def make_key(
         for check in exercise.checks:
             seen = reference[exercise.name].get(observed(check.title, check.hidden))
             _refuse_bad_reference(lesson, check.line, check.title, seen)
-    runner.try_all(reference, kept)
+    runner.try_all(reference, kept, backwards)
     before = known.exercises if known is not None else {}
     exercises = {}
     for name, exercise in lesson.exercises.items():
@@ -143,16 +144,21 @@ class _Runner:
             )
         ]
 
-    def try_all(self, reference: Mapping[str, dict[str, Observation]], kept: Kept | None) -> None:
+    def try_all(
+        self, reference: Mapping[str, dict[str, Observation]], kept: Kept | None, backwards: bool = False
+    ) -> None:
         """Try every mistake and every alternative of the lesson, some to a process.
 
         Args:
             reference: what the checks saw of the reference, alone.
             kept: what need not be tried again.
+            backwards: begin with the last.
         """
         known = {trial: kept.find(trial, self.given) if kept is not None else None for trial in self.trials}
         self.seen |= {(trial.exercise, trial.answer): seen for trial, seen in known.items() if seen is not None}
         fresh = [trial for trial, seen in known.items() if seen is None]
+        if backwards:
+            fresh.reverse()
         left = self._beside(lambda group: self._together(group, reference), groups(fresh))
         self._beside(self._alone, itertools.chain(*left))
 

@@ -6,7 +6,9 @@ behind them each answer with the cells that come after it and its checks, after 
 
 What an answer leaves behind in other places (an object that it writes into, a module that it changes) could reach the
 answers after it. Therefore the reference is tried last, behind all others: if it does not come to what it came to
-alone, or if an answer did not come to its end, the answers are tried alone, each in a process of its own.
+alone, or if an answer did not come to its end, the answers are tried alone, each in a process of its own. And
+`trainloop build --check` tries them in the opposite order: what of one answer reaches another, and not the reference,
+does so in one order only, and the two keys differ.
 """
 
 from __future__ import annotations
@@ -74,8 +76,10 @@ def together(group: Sequence[Trial], given: Mapping[str, Value]) -> Job:
 
 def _renamed(trial: Trial, number: int) -> Iterator[Step]:
     for step in trial.steps[trial.place :]:
-        # Nothing has to be hidden from our own answers: behind each its checks, so that nobody waits for them.
-        yield replace(step, id=f"{step.id}#{number}", group=step.group and f"{step.group}#{number}", hidden=False)
+        # Nothing has to be hidden from our own answers: behind each its checks, so that nobody waits for them. And what
+        # follows sees what they leave behind: a copy of the process for each would take longer than most checks do.
+        own = replace(step, id=f"{step.id}#{number}", group=step.group and f"{step.group}#{number}")
+        yield replace(own, hidden=False, inline=step.kind == "check")
 
 
 def apart(group: Sequence[Trial], results: Mapping[str, StepResult]) -> list[dict[str, StepResult] | None]:

@@ -280,8 +280,9 @@ class _Attempt:
 
     def _may_drop(self) -> bool:
         """Whether what is in trouble is a copy of the process that makes observations: without it, all goes on."""
-        in_copy = self._has_keeper and self._current is not None and self._current.kind == "check"
-        return in_copy and self._current is not self._dropped and self._clock.now() < self._deadline
+        step = self._current
+        in_copy = self._has_keeper and step is not None and step.kind == "check" and not step.inline
+        return in_copy and step is not self._dropped and self._clock.now() < self._deadline
 
     def _follow_hidden(self, reports: int, portions: Portions) -> Ending:
         """Hand over the hidden checks, one after the other. One that comes to no end does not touch the others."""

@@ -29,6 +29,7 @@ class Step:
     titles: tuple[str, ...] = ()  # of the observations that a check makes; none: all that it names
     instead_of: str = ""  # a step before; if that one came to its end, this one does nothing
     group: str = ""  # when a step comes to no end, the others of its group are not tried
+    inline: bool = False  # a check that the process of the cells makes itself: only for answers of our own
 
     @property
     def place(self) -> str:

@@ -101,12 +101,14 @@ class Runner:
         for (kind, place), same in itertools.groupby(
             self._portion["steps"], lambda step: (step["kind"], step["group"] or step["id"])
         ):
-            if kind == "check" and self._waiting is not None:
-                self._copy(place, [*same], place in awaited)
+            of_place = [*same]
+            if kind == "check" and self._waiting is not None and not of_place[0]["inline"]:
+                self._copy(place, of_place, place in awaited)
                 awaited.discard(place)
             else:
-                for step in same:
-                    self._step(step)
+                for step in of_place:
+                    with _settings_kept() if step["inline"] else contextlib.nullcontext():
+                        self._step(step)
         if self._waiting is not None:
             for place in sorted(awaited):
                 self._copy(place, [], waits=True)
@@ -245,6 +247,22 @@ def _restore_defaults() -> None:
     torch.default_generator.manual_seed(SEED)
     np.random.seed(SEED)
     random.seed(SEED)
+
+
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Whatever an observation sets (see `_restore_defaults`) is afterwards as the cells have left it."""
+    drawn = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    grad, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()
+    try:
+        yield
+    finally:
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
+        torch.set_rng_state(drawn[2])
+        torch.set_grad_enabled(grad)
+        torch.set_default_dtype(dtype)
+        torch.set_default_device(device)
 
 
 def _portions(receiver: socket.socket) -> Iterator[Json]:
