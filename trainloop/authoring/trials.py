@@ -64,29 +64,45 @@ def groups(trials: Iterable[Trial]) -> list[list[Trial]]:
     ]
 
 
-def together(group: Sequence[Trial], given: Mapping[str, Value]) -> Job:
-    """One job for a group: what comes before the answer once, then each answer with what comes after it."""
+def together(group: Sequence[Trial], given: Mapping[str, Value], inline: bool = False) -> Job:
+    """One job for a group: what comes before the answer once, then each answer with what comes after it.
+
+    Args:
+        group: see `groups`.
+        given: the arrays that hidden checks are handed.
+        inline: make no copy of the process for each answer's checks, which takes longer than most checks do. What they
+            leave behind is then seen by those that follow. For answers that take nothing from a demonstration.
+    """
     first = group[0]
     steps = [*first.steps[: first.place], Step("save", "code", SAVE)]
     for number, trial in enumerate(group):
-        steps += _renamed(trial, number)
+        steps += _renamed(trial, number, inline)
         steps.append(Step(f"restore#{number}", "code", RESTORE))
     return Job(tuple(steps), given)
 
 
-def _renamed(trial: Trial, number: int) -> Iterator[Step]:
-    for step in trial.steps[trial.place :]:
-        # Nothing has to be hidden from our own answers: behind each its checks, so that nobody waits for them. And what
-        # follows sees what they leave behind: a copy of the process for each would take longer than most checks do.
+def _renamed(trial: Trial, number: int, inline: bool) -> Iterator[Step]:
+    for step in _observed(trial):
+        # Nothing has to be hidden from our own answers: behind each its checks, so that nobody waits for them.
         own = replace(step, id=f"{step.id}#{number}", group=step.group and f"{step.group}#{number}")
-        yield replace(own, hidden=False, inline=step.kind == "check")
+        yield replace(own, hidden=False, inline=inline and step.kind == "check")
+
+
+def _observed(trial: Trial) -> list[Step]:
+    """The answer and what runs until its checks have been made, the hidden ones where they look: behind the visible."""
+    steps = trial.steps[trial.place :]
+    places = [step.place for step in steps]
+    in_order = sorted(steps, key=lambda step: places.index(step.place))  # a hidden check has its visible one's place
+    while in_order[-1].kind == "code" and len(in_order) > 1:  # cells that no check sees
+        del in_order[-1]
+    return in_order
 
 
 def apart(group: Sequence[Trial], results: Mapping[str, StepResult]) -> list[dict[str, StepResult] | None]:
     """What came of each trial of a group, by its own steps' ids; None where a step did not come to its end."""
     found: list[dict[str, StepResult] | None] = []
     for number, trial in enumerate(group):
-        own = {step.id: results[f"{step.id}#{number}"] for step in trial.steps[trial.place :]}
+        own = {step.id: results[f"{step.id}#{number}"] for step in _observed(trial)}
         ended = all(result.status in ("ok", "error") for result in own.values())
         found.append(own if ended else None)
     return found
