@@ -10,16 +10,18 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 import pytest
 from bs4 import BeautifulSoup
+from fontTools.ttLib import TTFont
 
 from tests.lessons import lesson, spoiled, written
 from tests.site.conftest import LESSONS, Site
 from trainloop.authoring.lesson import Exercise, Lesson
 from trainloop.authoring.notebooks import worked_answer
 from trainloop.course import Course
-from trainloop.site import demonstrations
+from trainloop.site import demonstrations, sheet
 from trainloop.site.build import FRAME_BYTES, build, with_pages
 from trainloop.site.demonstrations import lesson_outputs
 from trainloop.site.errors import SiteError
+from trainloop.site.icons import FONTS
 from trainloop.site.lesson_page import NOTEBOOKS, title_box
 from trainloop.site.mistakes import mistakes
 from trainloop.syllabus import TITLE
@@ -168,6 +170,30 @@ def test_every_picture_has_a_description(site: Site) -> None:
         assert len(figures) > 1
         for figure in figures:
             assert len(str(figure.find_all("img")[-1]["alt"]).split()) >= 5
+
+
+def font(path: Path) -> dict[str, bool]:
+    """The characters of a font, each with whether anything is drawn for it."""
+    with TTFont(path) as opened:
+        return {chr(code): bool(opened["glyf"][name].numberOfContours) for code, name in opened.getBestCmap().items()}
+
+
+def test_each_icon_of_a_page_is_in_its_font_and_few_others_are(site: Site) -> None:
+    static = site.folder / "_static"
+    rules = re.findall(r'(\.fa-[^{}]*)\{--fa:"(.)"\}', (static / sheet.FILE).read_text(encoding="utf-8"))
+    icons = {name: icon for selectors, icon in rules for name in re.findall(r"\.(fa-[\w-]+)", selectors)}
+    kinds = {path.name.rsplit("-", 1)[0]: path for path in (static / FONTS).iterdir()}
+    fonts = {kind: font(path) for kind, path in kinds.items()}
+    shown = set()
+    for page in site.pages:
+        soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+        for element in soup.select(",".join(f".{kind}" for kind in kinds)):
+            classes = set(element["class"])
+            (kind,), (name,) = classes & set(kinds), classes & set(icons)
+            assert fonts[kind].get(icons[name]), f"{page.name}: {name}"
+            shown.add(name)
+    assert {"fa-bars", "fa-magnifying-glass", "fa-moon"} <= shown
+    assert sum(path.stat().st_size for path in kinds.values()) < 10_000
 
 
 def test_the_size(site: Site, pytestconfig: pytest.Config) -> None:
