@@ -377,6 +377,23 @@ def test_formulas_are_drawn_as_they_come_near(browser: Browser, address: str) ->
         page.wait_for_function(f"document.querySelectorAll('.bd-article {UNDRAWN}').length === 0")
 
 
+# Each heading that ends lower than its words.
+LOWER = """Array.from(document.querySelectorAll(".bd-article :is(h1, h2, h3)")).filter(one => {
+    const words = document.createRange();
+    words.selectNodeContents(one);
+    const link = one.querySelector(".headerlink");
+    if (link) { words.setEndBefore(link); }
+    const below = one.getBoundingClientRect().bottom - words.getBoundingClientRect().bottom;
+    return below > parseFloat(getComputedStyle(one).fontSize) / 2;
+}).map(one => one.textContent)"""
+
+
+def test_no_heading_on_a_phone_ends_in_an_empty_line(browser: Browser, address: str, slug: str) -> None:
+    with opened(browser, address, viewport={"width": WIDTHS[0], "height": 740}) as page:
+        page.goto(f"{address}lessons/{slug}.html")
+        assert page.evaluate(LOWER) == []
+
+
 def test_what_was_read_is_kept_in_the_browser(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         ready(page, f"{address}lessons/{LESSONS[0]}.html")
