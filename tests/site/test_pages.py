@@ -10,6 +10,7 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 import pytest
 from bs4 import BeautifulSoup
+from fontTools.pens.boundsPen import BoundsPen
 from fontTools.ttLib import TTFont
 
 from tests.lessons import lesson, spoiled, written
@@ -62,7 +63,7 @@ def test_no_hidden_check_and_no_key_is_in_the_site(site: Site) -> None:
     for one in site.lessons:
         assert list(leaks(one, text)) == []
         hidden = next(check for each in one.exercises.values() for check in each.checks if check.hidden)
-        assert list(leaks(one, f"{text}\n{hidden.call}")) == [hidden.call], "and it would be found"
+        assert hidden.call in leaks(one, f"{text}\n{hidden.call}"), "and it would be found"
     of_lessons = "".join(text_of(page) for page in site.pages if page.parent.name in ("lessons", "mistakes"))
     assert "BEGIN HIDDEN" not in of_lessons  # the guide for authors explains it
     assert not re.search(r"\bgiven\(", of_lessons)
@@ -84,13 +85,20 @@ def answers(exercise: Exercise) -> Iterator[str]:
     yield from (one for one in told if not set(one) & set("`$*_\\'\"<>[]-") and "..." not in one)
 
 
+# Of lesson 2.1: the guides quote them, in either edition, to show what a check says and how an author writes it.
+EXAMPLES = (
+    "Your relu gives the absolute value: a negative entry becomes 0, not its mirror image.",
+    "The order is wrong: each step uses the gradient of the step before. First backward(), then step().",
+)
+
+
 def test_the_edition_without_solutions_holds_none(site: Site, without_solutions: Site) -> None:
     open_text, closed_text = plain(all_text(site)), plain(all_text(without_solutions))
     for one in site.lessons:
         given_away = [plain(told) for exercise in one.exercises.values() for told in answers(exercise)]
         assert len(given_away) > 50
         assert [told for told in given_away if told not in open_text] == []
-        assert [told for told in given_away if told in closed_text] == []
+        assert {told for told in given_away if told in closed_text} <= set(map(plain, EXAMPLES))
     assert not (without_solutions.folder / "mistakes").exists()
 
 
@@ -172,10 +180,17 @@ def test_every_picture_has_a_description(site: Site) -> None:
             assert len(str(figure.find_all("img")[-1]["alt"]).split()) >= 5
 
 
-def font(path: Path) -> dict[str, bool]:
-    """The characters of a font, each with whether anything is drawn for it."""
-    with TTFont(path) as opened:
-        return {chr(code): bool(opened["glyf"][name].numberOfContours) for code, name in opened.getBestCmap().items()}
+def drawn(path: Path) -> set[str]:
+    """The characters for which a font draws something."""
+    found = set()
+    with TTFont(path) as font:
+        glyphs = font.getGlyphSet()
+        for code, name in font.getBestCmap().items():
+            pen = BoundsPen(glyphs)
+            glyphs[name].draw(pen)
+            if pen.bounds:
+                found.add(chr(code))
+    return found
 
 
 def test_each_icon_of_a_page_is_in_its_font_and_few_others_are(site: Site) -> None:
@@ -183,16 +198,15 @@ def test_each_icon_of_a_page_is_in_its_font_and_few_others_are(site: Site) -> No
     rules = re.findall(r'(\.fa-[^{}]*)\{--fa:"(.)"\}', (static / sheet.FILE).read_text(encoding="utf-8"))
     icons = {name: icon for selectors, icon in rules for name in re.findall(r"\.(fa-[\w-]+)", selectors)}
     kinds = {path.name.rsplit("-", 1)[0]: path for path in (static / FONTS).iterdir()}
-    fonts = {kind: font(path) for kind, path in kinds.items()}
-    shown = set()
+    fonts = {kind: drawn(path) for kind, path in kinds.items()}
+    shown: set[frozenset[str]] = set()
     for page in site.pages:
-        soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-        for element in soup.select(",".join(f".{kind}" for kind in kinds)):
-            classes = set(element["class"])
-            (kind,), (name,) = classes & set(kinds), classes & set(icons)
-            assert fonts[kind].get(icons[name]), f"{page.name}: {name}"
-            shown.add(name)
-    assert {"fa-bars", "fa-magnifying-glass", "fa-moon"} <= shown
+        found = map(str.split, re.findall(r'class="([^"]*)"', page.read_text(encoding="utf-8")))
+        shown |= {frozenset(classes) for classes in found if set(classes) & set(kinds)}
+    for classes in shown:
+        (kind,), (name,) = classes & set(kinds), classes & set(icons)
+        assert icons[name] in fonts[kind], name
+    assert {"fa-bars", "fa-magnifying-glass", "fa-moon"} <= frozenset().union(*shown)
     assert sum(path.stat().st_size for path in kinds.values()) < 10_000
 
 
