@@ -180,6 +180,13 @@ def test_every_picture_has_a_description(site: Site) -> None:
             assert len(str(figure.find_all("img")[-1]["alt"]).split()) >= 5
 
 
+def test_a_column_that_a_formula_heads_has_a_name_and_no_second_line(site: Site) -> None:
+    soup = BeautifulSoup((site.folder / "lessons" / f"{LESSONS[0]}.html").read_text(encoding="utf-8"), "html.parser")
+    heads = soup.select("th:has(.unseen)")
+    assert r"\(h\) value" in [" ".join(head.get_text().split()) for head in heads]
+    assert all(len(head.find_all("p")) == 1 for head in heads)
+
+
 def drawn(path: Path) -> set[str]:
     """The characters for which a font draws something."""
     found = set()

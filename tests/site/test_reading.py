@@ -450,6 +450,9 @@ def test_paper_shows_the_text_and_no_controls(browser: Browser, address: str) ->
             assert not page.locator(gone).first.is_visible(), gone
         page.locator("figure.moving .stills img").first.wait_for(state="visible")
         assert page.locator("h1").first.is_visible()
+        text, paper = (page.locator(one).first.bounding_box() for one in (".bd-article section", "body"))
+        assert text is not None and paper is not None
+        assert (text["x"], text["width"]) == (paper["x"], paper["width"]), "the margins are the paper's alone"
         assert page.pdf(format="A4").startswith(b"%PDF")
 
 
