@@ -10,16 +10,19 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 import pytest
 from bs4 import BeautifulSoup
+from fontTools.pens.boundsPen import BoundsPen
+from fontTools.ttLib import TTFont
 
 from tests.lessons import lesson, spoiled, written
 from tests.site.conftest import LESSONS, Site
 from trainloop.authoring.lesson import Exercise, Lesson
 from trainloop.authoring.notebooks import worked_answer
 from trainloop.course import Course
-from trainloop.site import demonstrations
+from trainloop.site import demonstrations, sheet
 from trainloop.site.build import FRAME_BYTES, build, with_pages
 from trainloop.site.demonstrations import lesson_outputs
 from trainloop.site.errors import SiteError
+from trainloop.site.icons import FONTS
 from trainloop.site.lesson_page import NOTEBOOKS, title_box
 from trainloop.site.mistakes import mistakes
 from trainloop.syllabus import TITLE
@@ -60,7 +63,7 @@ def test_no_hidden_check_and_no_key_is_in_the_site(site: Site) -> None:
     for one in site.lessons:
         assert list(leaks(one, text)) == []
         hidden = next(check for each in one.exercises.values() for check in each.checks if check.hidden)
-        assert list(leaks(one, f"{text}\n{hidden.call}")) == [hidden.call], "and it would be found"
+        assert hidden.call in leaks(one, f"{text}\n{hidden.call}"), "and it would be found"
     of_lessons = "".join(text_of(page) for page in site.pages if page.parent.name in ("lessons", "mistakes"))
     assert "BEGIN HIDDEN" not in of_lessons  # the guide for authors explains it
     assert not re.search(r"\bgiven\(", of_lessons)
@@ -82,13 +85,20 @@ def answers(exercise: Exercise) -> Iterator[str]:
     yield from (one for one in told if not set(one) & set("`$*_\\'\"<>[]-") and "..." not in one)
 
 
+# Of lesson 2.1: the guides quote them, in either edition, to show what a check says and how an author writes it.
+EXAMPLES = (
+    "Your relu gives the absolute value: a negative entry becomes 0, not its mirror image.",
+    "The order is wrong: each step uses the gradient of the step before. First backward(), then step().",
+)
+
+
 def test_the_edition_without_solutions_holds_none(site: Site, without_solutions: Site) -> None:
     open_text, closed_text = plain(all_text(site)), plain(all_text(without_solutions))
     for one in site.lessons:
         given_away = [plain(told) for exercise in one.exercises.values() for told in answers(exercise)]
         assert len(given_away) > 50
         assert [told for told in given_away if told not in open_text] == []
-        assert [told for told in given_away if told in closed_text] == []
+        assert {told for told in given_away if told in closed_text} <= set(map(plain, EXAMPLES))
     assert not (without_solutions.folder / "mistakes").exists()
 
 
@@ -168,6 +178,43 @@ def test_every_picture_has_a_description(site: Site) -> None:
         assert len(figures) > 1
         for figure in figures:
             assert len(str(figure.find_all("img")[-1]["alt"]).split()) >= 5
+
+
+def test_a_column_that_a_formula_heads_has_a_name_and_no_second_line(site: Site) -> None:
+    soup = BeautifulSoup((site.folder / "lessons" / f"{LESSONS[0]}.html").read_text(encoding="utf-8"), "html.parser")
+    heads = soup.select("th:has(.unseen)")
+    assert r"\(h\) value" in [" ".join(head.get_text().split()) for head in heads]
+    assert all(len(head.find_all("p")) == 1 for head in heads)
+
+
+def drawn(path: Path) -> set[str]:
+    """The characters for which a font draws something."""
+    found = set()
+    with TTFont(path) as font:
+        glyphs = font.getGlyphSet()
+        for code, name in font.getBestCmap().items():
+            pen = BoundsPen(glyphs)
+            glyphs[name].draw(pen)
+            if pen.bounds:
+                found.add(chr(code))
+    return found
+
+
+def test_each_icon_of_a_page_is_in_its_font_and_few_others_are(site: Site) -> None:
+    static = site.folder / "_static"
+    rules = re.findall(r'(\.fa-[^{}]*)\{--fa:"(.)"\}', (static / sheet.FILE).read_text(encoding="utf-8"))
+    icons = {name: icon for selectors, icon in rules for name in re.findall(r"\.(fa-[\w-]+)", selectors)}
+    kinds = {path.name.rsplit("-", 1)[0]: path for path in (static / FONTS).iterdir()}
+    fonts = {kind: drawn(path) for kind, path in kinds.items()}
+    shown: set[frozenset[str]] = set()
+    for page in site.pages:
+        found = map(str.split, re.findall(r'class="([^"]*)"', page.read_text(encoding="utf-8")))
+        shown |= {frozenset(classes) for classes in found if set(classes) & set(kinds)}
+    for classes in shown:
+        (kind,), (name,) = classes & set(kinds), classes & set(icons)
+        assert icons[name] in fonts[kind], name
+    assert {"fa-bars", "fa-magnifying-glass", "fa-moon"} <= frozenset().union(*shown)
+    assert sum(path.stat().st_size for path in kinds.values()) < 10_000
 
 
 def test_the_size(site: Site, pytestconfig: pytest.Config) -> None:

@@ -30,7 +30,10 @@ WIDTHS = (360, 768, 1440)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 MEDIA: tuple[Literal["screen", "print"], ...] = ("screen", "print")
 PATIENCE = 60_000  # milliseconds, on a busy machine
-AXE = {"preload": False}  # it would ask for style sheets again, at addresses where they are not
+# To preload, it would ask for style sheets again, at addresses where they are not. What is in order need not be told.
+AXE = {"preload": False, "resultTypes": ["violations"]}
+UNDRAWN = ".math:not(:has(mjx-container))"
+DRAW = f"window.courseFormulas && courseFormulas.draw(Array.from(document.querySelectorAll('{UNDRAWN}')))"
 MANY = 600  # presses of Tab; a page has fewer stops
 
 
@@ -54,9 +57,9 @@ def opened(browser: Browser, address: str, **settings: Any) -> Iterator[Page]:
 
 
 def ready(page: Page, url: str) -> None:
-    """Open a page and wait until all its formulas stand."""
+    """Open a page and wait until all its formulas stand: drawn at once, which a reader does not wait for."""
     page.goto(url)
-    page.evaluate("window.courseFormulas && courseFormulas.rest()")
+    page.evaluate(DRAW)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -72,12 +75,13 @@ def test_a_page_reads_at_any_width_in_light_and_dark(browser: Browser, address: 
         ready(page, address + name)
         look(page, [("light", WIDTHS[0]), ("dark", WIDTHS[-1])])
         page.evaluate(OPEN_AND_ANSWER)
+        page.evaluate(DRAW)
         assert page.locator(".bd-article details:not([open])").count() == 0
         look(page, [("light", WIDTHS[-1]), ("dark", WIDTHS[0])])
 
 
 # Each fold is opened, and each question gets an answer that is not the right one.
-OPEN_AND_ANSWER = """async () => {
+OPEN_AND_ANSWER = """() => {
     document.querySelectorAll(".bd-article details").forEach(one => { one.open = true; });
     document.querySelectorAll(".ask").forEach(ask => {
         const field = ask.querySelector("input");
@@ -89,7 +93,6 @@ OPEN_AND_ANSWER = """async () => {
         }
         if (ask.querySelector(".answer") === null) { throw new Error("no answer: " + ask.dataset.name); }
     });
-    await (window.courseFormulas && courseFormulas.rest());
 }"""
 
 
@@ -103,9 +106,50 @@ def look(page: Page, closely: Sequence[tuple[str, int]]) -> None:
             assert over <= 0, f"{scheme}, {width} px: {over} px too wide"
             if (scheme, width) in closely:
                 page.wait_for_timeout(300)  # what a change of width sets off
-                found = Axe().run(page, options=AXE).response["violations"]
-                assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], f"{scheme}, {width} px"
+                assert violations(page) == [], f"{scheme}, {width} px"
         assert is_dark(page) == (scheme == "dark")
+
+
+# A page of code has ten thousand words in a colour. Of those that look alike in one piece of code, the one that stands
+# furthest to the left is looked at for all.
+RUN_AXE = """async options => {
+    document.querySelectorAll("pre").forEach(pre => {
+        const first = new Map();
+        pre.querySelectorAll("span").forEach(one => {
+            const looks = [];
+            for (let each = one; each !== pre; each = each.parentElement) {
+                const { color, backgroundColor, opacity, fontSize, fontWeight, visibility } = getComputedStyle(each);
+                looks.push(color, backgroundColor, opacity, fontSize, fontWeight, visibility);
+            }
+            const kind = looks.join(), left = one.getBoundingClientRect().left;
+            const has_words = Array.from(one.childNodes).some(each => each.nodeType === 3 && each.data.trim());
+            one.dataset.alike = "";
+            if (has_words && !(first.has(kind) && first.get(kind).left <= left)) { first.set(kind, { one, left }); }
+        });
+        first.forEach(({ one }) => { delete one.dataset.alike; });
+    });
+    axe.configure({ rules: [{ id: "color-contrast", selector: ":not([data-alike])" }] });
+    return (await axe.run(document, options)).violations;
+}"""
+
+
+def violations(page: Page) -> list[tuple[str, str]]:
+    """What axe-core finds: the name of the rule and the first element that breaks it."""
+    page.evaluate(Axe().axe_script)
+    return [(one["id"], one["nodes"][0]["html"]) for one in page.evaluate(RUN_AXE, AXE)]
+
+
+def test_one_word_of_code_that_cannot_be_read_is_found(browser: Browser, address: str) -> None:
+    with opened(browser, address, viewport={"width": WIDTHS[0], "height": 800}) as page:
+        page.goto(f"{address}lessons/{LESSONS[0]}.html")
+        page.evaluate("""() => {
+            const last = Array.from(document.querySelectorAll(".bd-article pre span"))
+                .filter(one => one.checkVisibility() && !one.children.length && one.textContent.trim()).at(-1);
+            last.id = "faint";
+            last.style.color = "#bbbbbb";
+        }""")
+        ((rule, element),) = violations(page)
+        assert rule == "color-contrast" and 'id="faint"' in element
 
 
 def emulate(page: Page, scheme: str, media: str | None = None) -> None:
@@ -330,7 +374,24 @@ def test_formulas_are_drawn_as_they_come_near(browser: Browser, address: str) ->
         assert far.inner_text().startswith("\\("), "as it is written"
         far.scroll_into_view_if_needed()
         far.locator("mjx-container").wait_for(state="attached")
-        page.wait_for_function("document.querySelectorAll('.bd-article .math:not(:has(mjx-container))').length === 0")
+        page.wait_for_function(f"document.querySelectorAll('.bd-article {UNDRAWN}').length === 0")
+
+
+# Each heading that ends lower than its words.
+LOWER = """Array.from(document.querySelectorAll(".bd-article :is(h1, h2, h3)")).filter(one => {
+    const words = document.createRange();
+    words.selectNodeContents(one);
+    const link = one.querySelector(".headerlink");
+    if (link) { words.setEndBefore(link); }
+    const below = one.getBoundingClientRect().bottom - words.getBoundingClientRect().bottom;
+    return below > parseFloat(getComputedStyle(one).fontSize) / 2;
+}).map(one => one.textContent)"""
+
+
+def test_no_heading_on_a_phone_ends_in_an_empty_line(browser: Browser, address: str, slug: str) -> None:
+    with opened(browser, address, viewport={"width": WIDTHS[0], "height": 740}) as page:
+        page.goto(f"{address}lessons/{slug}.html")
+        assert page.evaluate(LOWER) == []
 
 
 def test_what_was_read_is_kept_in_the_browser(browser: Browser, address: str) -> None:
@@ -389,6 +450,9 @@ def test_paper_shows_the_text_and_no_controls(browser: Browser, address: str) ->
             assert not page.locator(gone).first.is_visible(), gone
         page.locator("figure.moving .stills img").first.wait_for(state="visible")
         assert page.locator("h1").first.is_visible()
+        text, paper = (page.locator(one).first.bounding_box() for one in (".bd-article section", "body"))
+        assert text is not None and paper is not None
+        assert (text["x"], text["width"]) == (paper["x"], paper["width"]), "the margins are the paper's alone"
         assert page.pdf(format="A4").startswith(b"%PDF")
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from trainloop.authoring.lesson import Lesson, read
 from trainloop.course import Course
-from trainloop.site import book, formulas, guide_pages, sheet
+from trainloop.site import book, formulas, guide_pages, icons, sheet
 from trainloop.site.demonstrations import LessonOutputs, lesson_outputs
 from trainloop.site.errors import SiteError
 from trainloop.site.lesson_page import FIGURES, NOTEBOOKS, LessonPage, page
@@ -34,7 +34,7 @@ from trainloop.syllabus import TITLE, is_optional
 FOLDER = "site"
 CACHE = Path(".trainloop", "site")  # in the course: what the next build need not make anew
 FRAME_BYTES = 1_500_000  # of all figures that move, in a lesson
-NEEDS = ("sphinx", "myst_parser", "sphinx_book_theme", formulas.PACKAGE)
+NEEDS = ("sphinx", "myst_parser", "sphinx_book_theme", "brotli", formulas.PACKAGE)
 MISSING = "The web edition needs packages that are not installed. Install them: uv sync --extra site"
 PAGES = ("lessons", "mistakes", "docs")  # the folders of pages
 MARK = ".edition"  # a file in the site: by it the next build knows what it may delete
@@ -97,6 +97,7 @@ def build(
     _sphinx(texts, place / "doctrees", out, settings(_terms(course), signs, place / "static"))
     _beside(course, pages, out)
     sheet.write(out)
+    icons.write(out)
     if paper:
         book.write(out, slugs)
     else:

@@ -8,7 +8,9 @@ on focus and on a tap, is course.js.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -30,7 +32,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("trainloop_signs", [], "env")  # the rows of the table
     app.connect("doctree-read", _mark)
     app.connect("doctree-resolved", _define)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    changes = zlib.crc32(Path(__file__).read_bytes())  # with it, Sphinx reads anew what it has kept of the pages
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": changes}
 
 
 def _mark(app: Sphinx, doctree: nodes.document) -> None:
@@ -62,7 +65,11 @@ def _name_rows(doctree: nodes.document) -> None:
             formulas = [formula.astext() for formula in entry.findall(nodes.math)]
             if entry.astext().strip() in ("", *formulas):
                 word = nodes.inline("", "value" if formulas else "row", classes=["unseen"])
-                entry += nodes.paragraph("", "", word)
+                held = next(iter(entry.findall(nodes.paragraph)), None)
+                if held is None:
+                    entry += nodes.paragraph("", "", word)
+                else:  # one more paragraph would be one more line
+                    held += [nodes.Text(" "), word]
 
 
 def _mark_signs(doctree: nodes.document, signs: Sequence[Sign], slug: str) -> None:
