@@ -111,7 +111,7 @@ def look(page: Page, closely: Sequence[tuple[str, int]]) -> None:
 
 
 # A page of code has ten thousand words in a colour. Of those that look alike in one piece of code, the one that stands
-# furthest to the left is looked at for all.
+# furthest to the left is looked at for all. axe-core judges no single characters and no brackets: they stand for none.
 RUN_AXE = """async options => {
     document.querySelectorAll("pre").forEach(pre => {
         const first = new Map();
@@ -122,9 +122,9 @@ RUN_AXE = """async options => {
                 looks.push(color, backgroundColor, opacity, fontSize, fontWeight, visibility);
             }
             const kind = looks.join(), left = one.getBoundingClientRect().left;
-            const has_words = Array.from(one.childNodes).some(each => each.nodeType === 3 && each.data.trim());
+            const isWord = Array.from(one.childNodes).some(each => each.nodeType === 3 && /\\w\\w/.test(each.data));
             one.dataset.alike = "";
-            if (has_words && !(first.has(kind) && first.get(kind).left <= left)) { first.set(kind, { one, left }); }
+            if (isWord && !(first.has(kind) && first.get(kind).left <= left)) { first.set(kind, { one, left }); }
         });
         first.forEach(({ one }) => { delete one.dataset.alike; });
     });
@@ -144,7 +144,7 @@ def test_one_word_of_code_that_cannot_be_read_is_found(browser: Browser, address
         page.goto(f"{address}lessons/{LESSONS[0]}.html")
         page.evaluate("""() => {
             const last = Array.from(document.querySelectorAll(".bd-article pre span"))
-                .filter(one => one.checkVisibility() && !one.children.length && one.textContent.trim()).at(-1);
+                .filter(one => one.checkVisibility() && !one.children.length && /\\w\\w/.test(one.textContent)).at(-1);
             last.id = "faint";
             last.style.color = "#bbbbbb";
         }""")
