@@ -21,6 +21,7 @@ from tests.site.conftest import LESSONS, Site, lessons_of, pages_of
 from trainloop.authoring.lesson import Lesson, Prediction
 from trainloop.learner.placement import questions
 from trainloop.site import book
+from trainloop.site.book import served
 from trainloop.site.guide_pages import terms
 
 if TYPE_CHECKING:
@@ -466,6 +467,29 @@ def test_a_figure_is_dimmed_on_a_dark_page_and_not_on_paper(browser: Browser, ad
             dimmed[scheme, media] = set(page.locator("figure.shown img, figure.moving img").evaluate_all(filters))
         assert dimmed.pop(("dark", "screen")) == {"brightness(0.8) contrast(1.2)"}
         assert set.union(*dimmed.values()) == {"none"}
+
+
+def test_in_a_difference_red_goes_and_green_comes(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        ready(page, f"{address}docs/the-loop.html")
+        for scheme, (name, channel) in itertools.product(SCHEMES, (("gd", 0), ("gi", 1))):
+            emulate(page, scheme)
+            shown = page.locator(f".highlight .{name}").first.evaluate("one => getComputedStyle(one).color")
+            channels = [int(number) for number in re.findall(r"\d+", shown)]
+            assert channels[channel] == max(channels), f"{scheme}: {name} is {shown}"
+
+
+def test_each_lesson_of_the_book_begins_on_a_page_of_its_own(browser: Browser, site: Site, tmp_path: Path) -> None:
+    shutil.copytree(site.folder, tmp_path / "site")
+    names = ["index", *(f"lessons/{slug}" for slug in site.slugs[:2])]
+    (tmp_path / "site" / book.PAGE).write_text(book.assembled(tmp_path / "site", names), encoding="utf-8")
+    with served(tmp_path / "site") as address, opened(browser, address) as page:
+        page.goto(f"{address}{book.PAGE}")
+        page.emulate_media(media="print")
+        breaks = page.locator("article").evaluate_all("all => all.map(one => getComputedStyle(one).breakBefore)")
+        assert breaks == ["auto", "page", "page"]
+        page.goto(f"{address}lessons/{site.slugs[1]}.html")
+        assert page.locator("article").evaluate("one => getComputedStyle(one).breakBefore") == "auto"
 
 
 def test_the_lessons_are_printed_as_one_book(browser: Browser, site: Site, tmp_path: Path) -> None:
