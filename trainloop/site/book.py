@@ -97,7 +97,7 @@ def assembled(out: Path, names: Sequence[str]) -> str:
             "<!DOCTYPE html>",
             f'<html lang="en" data-theme="light">\n<head><meta charset="utf-8"><title>{TITLE}</title>',
             *head,
-            '</head>\n<body>\n<main class="book">',
+            "</head>\n<body>\n<main>",
             *articles,
             "</main>\n</body>\n</html>\n",
         ]

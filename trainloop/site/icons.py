@@ -5,6 +5,7 @@ Whole, the font is half of what a phone fetches for a lesson.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from io import BytesIO
@@ -33,6 +34,7 @@ def used(out: Path) -> set[str]:
 
 def subset(font: bytes, characters: Iterable[str]) -> bytes:
     """A font in the format WOFF2 with no other characters than these; its author and licence stay named in it."""
+    logging.getLogger("fontTools.subset").setLevel(logging.WARNING)  # it tells of each table
     keep = Subsetter(Options(hinting=False, layout_features=[], name_IDs=["*"]))
     keep.populate(text="".join(characters))
     made = BytesIO()
