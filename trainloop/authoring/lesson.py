@@ -53,6 +53,7 @@ BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 # In a challenge, below the mended lines and still in the solution: as comments, what learners find in their place.
 RELEASED = "### RELEASED"
 WORTH = 0.5  # points of a title, where its check does not say otherwise
+FENCE_BELOW = re.compile(r"\s*^```", re.M)  # of a cell of code
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
 
@@ -203,14 +204,37 @@ def _with_lines(cells: Iterable[NotebookNode], text: str) -> Iterator[tuple[Note
     position = 0
     for raw in cells:
         magic, body = re.fullmatch(r"(%%.*\n)?([\s\S]*)", raw.source).groups("")  # type: ignore[union-attr]
-        # jupytext turns the fence ```bash into the line %%bash.
-        source = rf"(?:{re.escape(magic)})?{re.escape(body)}"
-        # A fence belongs to what is looked for: a cell `n` is not the n in the word python of the fence above it.
-        form = rf"^```.*\n(?P<source>{source})\s*^```" if raw.cell_type == "code" else rf"^(?P<source>{source})$"
-        found = re.compile(form, re.M).search(text, position)
-        start = found.start("source") if found else position
-        position = found.end() if found else position
+        found = _places(body, magic, text, position) if raw.cell_type == "code" else _paragraphs(body, text, position)
+        start, position = next(found, (position, position))
         yield raw, text.count("\n", 0, start) + 1
+
+
+def _paragraphs(source: str, text: str, position: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of each place behind `position` where these lines stand."""
+    for start, end in _occurrences(source, text, position):
+        if (not start or text[start - 1] == "\n") and text[end : end + 1] in ("", "\n"):
+            yield start, end
+
+
+def _places(body: str, magic: str, text: str, position: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of each place where these lines stand between fences, of which jupytext makes a cell.
+
+    The fence above belongs to what is looked for: a cell `n` is not the n in the word python of that fence. The fence
+    ```bash becomes the line %%bash, so that the magic need not stand in the text.
+    """
+    for start, end in _occurrences(body, text, position):
+        begin = start - len(magic) if text.endswith(magic, 0, start) else start
+        fence = text.rfind("\n", 0, begin - 1) + 1
+        below = FENCE_BELOW.match(text, end)
+        if text.endswith("\n", 0, begin) and text.startswith("```", fence) and fence >= position and below:
+            yield begin, below.end()
+
+
+def _occurrences(part: str, text: str, position: int) -> Iterator[tuple[int, int]]:
+    start = text.find(part, position)
+    while start >= 0:
+        yield start, start + len(part)
+        start = text.find(part, start + 1)
 
 
 def _cell(path: Path, raw: NotebookNode, line: int) -> Cell:

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
+from importlib import import_module
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
@@ -89,12 +90,17 @@ def build(
         return one
 
     with ThreadPoolExecutor(workers) as pool:
-        pages = list(pool.map(made, lessons))
+        running = pool.map(made, lessons)
+        import_module(
+            "sphinx.application"
+        )  # which takes its time, as the texts do; kernels have processes of their own
+        texts = dict(_texts(course, lessons, solutions, paper))
+        pages = list(running)
     place = course.root / CACHE / edition
-    texts = place / "text"
-    _write(texts, dict(_texts(course, lessons, pages, solutions, paper)))
+    folder = place / "text"
+    _write(folder, texts | {f"lessons/{one.lesson.slug}.md": one.text.encode() for one in pages})
     _write(place / "static", {"signs.js": _signs_script(signs)})
-    _sphinx(texts, place / "doctrees", out, settings(_terms(course), signs, place / "static"))
+    _sphinx(folder, place / "doctrees", out, settings(_terms(course), signs, place / "static"))
     _beside(course, pages, out)
     sheet.write(out)
     icons.write(out)
@@ -133,15 +139,12 @@ def _make_room(out: Path, edition: str) -> None:
     mark.write_text(edition, encoding="utf-8")
 
 
-def _texts(
-    course: Course, lessons: Sequence[Lesson], pages: Sequence[LessonPage], solutions: bool, paper: bool
-) -> Iterator[tuple[str, bytes]]:
-    """Every file that Sphinx reads, by its path."""
+def _texts(course: Course, lessons: Sequence[Lesson], solutions: bool, paper: bool) -> Iterator[tuple[str, bytes]]:
+    """Every file that Sphinx reads, by its path, but the lessons' pages."""
     docs, slugs = course.root / "docs", [lesson.slug for lesson in lessons]
     names = guide_pages.guide_names(docs)
     yield "index.md", guide_pages.front(lessons, names, solutions, book.FILE if paper else "").encode()
-    for lesson, one in zip(lessons, pages, strict=True):
-        yield f"lessons/{lesson.slug}.md", one.text.encode()
+    for lesson in lessons:
         if solutions and guide_pages.has_mistakes(lesson):
             yield f"mistakes/{lesson.slug}.md", guide_pages.wrong(lesson).encode()
     if solutions:
