@@ -457,6 +457,25 @@ def test_paper_shows_the_text_and_no_controls(browser: Browser, address: str) ->
         assert page.pdf(format="A4").startswith(b"%PDF")
 
 
+UNDRAWN = "[...document.querySelectorAll('.math')].filter(one => !one.querySelector('mjx-container')).length"
+
+
+def test_no_formula_is_printed_as_it_is_written(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.add_init_script("window.print = () => { window.undrawn = " + UNDRAWN + "; }")
+        page.goto(f"{address}lessons/{LESSONS[0]}.html")
+        assert page.evaluate(UNDRAWN) > 20, "those far away wait"
+        page.keyboard.press("Control+p")
+        page.wait_for_function("window.undrawn !== undefined")
+        assert page.evaluate("window.undrawn") == 0, "by key"
+
+        page.reload()
+        page.evaluate("courseFormulas.draw([document.querySelector('.math')])")
+        page.wait_for_function("document.querySelector('.math mjx-container')")
+        waiting = page.evaluate(f"[{UNDRAWN}, window.dispatchEvent(new Event('beforeprint')), {UNDRAWN}]")
+        assert waiting[0] > 20 and waiting[2] == 0, "from the menu"
+
+
 def test_a_figure_is_dimmed_on_a_dark_page_and_not_on_paper(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         ready(page, f"{address}lessons/{LESSONS[0]}.html")

@@ -1,5 +1,6 @@
 /* Formulas: MathJax is fetched for the first one that comes near the window, and draws each as it comes near; all others
-   follow in spare moments once somebody reads on. Until then a formula stands in the page as it is written. */
+   follow in spare moments once somebody reads on. Until then a formula stands in the page as it is written. Before the
+   page is printed all are drawn: the key for it waits, and what the menu prints is drawn at once if MathJax is there. */
 (function () {
   "use strict";
 
@@ -23,11 +24,36 @@
 
   /* Draw what these elements hold. Tells of it by the event "drawn". */
   function draw(elements) {
-    elements.forEach(function (one) { waiting.delete(one); near.unobserve(one); });
+    leave(elements);
     queue = queue.then(load).then(function () { return MathJax.typesetPromise(elements); }).then(function () {
-      document.dispatchEvent(new CustomEvent("drawn", { detail: elements }));
+      tell(elements);
     }).catch(function (error) { console.error(error); });
     return queue;
+  }
+
+  function leave(elements) {
+    elements.forEach(function (one) { waiting.delete(one); near.unobserve(one); });
+  }
+
+  function tell(elements) { document.dispatchEvent(new CustomEvent("drawn", { detail: elements })); }
+
+  /* All that is not drawn yet, before anything else happens. */
+  function now() {
+    var left = Array.from(document.querySelectorAll(".math")).filter(function (one) {
+      return !one.querySelector("mjx-container");
+    });
+    if (!left.length || !window.MathJax || !MathJax.typeset) { return; }
+    leave(left);
+    MathJax.typeset(left);
+    tell(left);
+  }
+
+  /* The keys that print: first the formulas. */
+  function printing(event) {
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "p") {
+      event.preventDefault();
+      rest().then(function () { window.print(); });
+    }
   }
 
   /* All that is left, a few at a time. */
@@ -49,11 +75,13 @@
 
   function begin() {
     document.querySelectorAll(".math").forEach(function (one) { waiting.add(one); near.observe(one); });
-    ["scroll", "pointermove", "touchstart", "keydown", "beforeprint"].forEach(function (name) {
+    ["scroll", "pointermove", "touchstart", "keydown"].forEach(function (name) {
       window.addEventListener(name, rest, { once: true, passive: true });
     });
+    window.addEventListener("keydown", printing);
+    window.addEventListener("beforeprint", now);
   }
 
-  window.courseFormulas = { draw: draw, rest: rest };
+  window.courseFormulas = { draw: draw };
   if (document.readyState === "loading") { document.addEventListener("DOMContentLoaded", begin); } else { begin(); }
 })();
