@@ -144,9 +144,12 @@ class _PageWriter:
     def _above(self) -> str:
         """What stands below the title box: the notebook to take away, and the signs of the formulas."""
         slug = self.lesson.slug
+        unfolds = "hints and worked answers" if self.solutions else "hints"
         take = (
             f'<p class="take"><a download href="../{NOTEBOOKS}/{slug}.ipynb">Download this lesson as a notebook</a> '
-            f"<span>Its checks answer in the course itself: <code>make lab ARGS={slug.split('-')[0]}</code></span></p>"
+            f"<span>On this page figures move, questions answer, and {unfolds} fold out. Code does not run here: where "
+            "the text speaks of running a cell, it means the notebook. "
+            f"<code>make lab ARGS={slug.split('-')[0]}</code> opens it in the course, with its checks.</span></p>"
         )
         used = signs_of("\n\n".join(cell.source for cell in self.lesson.prose), self.signs, slug)
         if not used:
@@ -261,7 +264,7 @@ class _PageWriter:
             yield from told_mistake(one)
         if len(found) > FEW:
             place = f"#mistakes-{label(self.lesson, exercise.name)}"
-            yield f"[All {len(found)} that have a sentence of their own]({place}), each with what it looks like."
+            yield f"[All {len(found)} mistakes that the checks know by name]({place}), each with what it looks like."
 
 
 def told_mistake(one: Mistake) -> Iterator[str]:
