@@ -52,14 +52,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import ipywidgets  # noqa: F401  (like the next one: lessons import it through trainloop.learner)
+import trainloop.sandbox.preload  # noqa: F401
+
+# isort: split
+
 import matplotlib.pyplot as plt
 import numpy as np
-import PIL.Image  # noqa: F401
-import sklearn.datasets  # noqa: F401  (imported so that no child has to)
 import torch
-import torch._dynamo  # torch.optim imports it at first use, which takes a second
-import torch.optim
 
 from trainloop import watch
 from trainloop.checks import (
