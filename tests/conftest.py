@@ -91,9 +91,7 @@ def copy_course(folder: Path, lesson: str = "") -> Course:
     """Copy what makes a course into `folder`: all lessons, or those whose slug begins with `lesson`."""
     remember_version()
     folder.mkdir(exist_ok=True)
-    # The tests' processes share the processors already: a second box would start for a handful of submissions.
-    config = (ROOT / CONFIG_NAME).read_text(encoding="utf-8") + "\nc.Grading.workers = 1\n"
-    (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
+    copy_config(folder)
     for name in COPIED:
         for path in (ROOT / name).rglob("*"):
             place = path.relative_to(ROOT)
@@ -103,6 +101,15 @@ def copy_course(folder: Path, lesson: str = "") -> Course:
     (folder / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "sample_class.py", folder / "tests")
     return Course(folder)
+
+
+def copy_config(folder: Path) -> None:
+    """The course's configuration, with one worker: the processes of a test run share the processors already.
+
+    A second one would open a box of its own for a handful of submissions.
+    """
+    config = (ROOT / CONFIG_NAME).read_text(encoding="utf-8")
+    (folder / CONFIG_NAME).write_text(f"{config}\nc.Grading.workers = 1\n", encoding="utf-8")
 
 
 @cache

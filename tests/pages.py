@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
-from tests.conftest import ROOT
+from tests.conftest import copy_config
 from tests.lessons import SLUG, TEXT, lesson
 from tests.sample_class import dump
 from trainloop.authoring.build import build, write
 from trainloop.checks.values import Json
 from trainloop.classroom.demo import set_up
-from trainloop.course import CONFIG_NAME, Course
+from trainloop.course import Course
 from trainloop.grading.record import read_verdict
 from trainloop.sandbox.box import Box
 
 SCRIPTS = Path(sys.executable).parent
 SECONDS = 300  # for a command, on a busy machine
+
+
+@cache
+def _built(text: str) -> dict[Path, bytes]:
+    """What makes a course with the tiny lesson alone, by the place in it."""
+    with TemporaryDirectory() as place, Box() as box:
+        folder = Path(place)
+        (folder / "notebooks").mkdir()
+        copy_config(folder)
+        write(build(lesson(folder / "notebooks", text), box), folder)
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @dataclass(frozen=True)
@@ -39,10 +51,9 @@ class Class:
     def build(folder: Path, text: str = TEXT) -> Class:
         """Build and release the lesson below `folder`, with another text if one is given."""
         source = folder / "built"
-        (source / "notebooks").mkdir(parents=True)
-        shutil.copy(ROOT / CONFIG_NAME, source)
-        with Box() as box:
-            write(build(lesson(source / "notebooks", text), box), source)
+        for name, data in _built(text).items():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes(data)
         return Class(set_up(Course(source), SLUG, folder / "course"))
 
     @property
