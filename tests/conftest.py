@@ -36,6 +36,10 @@ FILES = 25  # in the list of where the time went
 EVENINGS = ("tests/walks/test_instructor.py", "tests/walks/test_exchange.py")
 COPIED = ("notebooks", "source", "release", "solutions")
 
+# `make test ARGS=...` hands its ARGS on to every make below it. The commands that tests give are none of its parts.
+for _name in ("ARGS", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
+    os.environ.pop(_name, None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run what is otherwise sampled: every mistake, every seed")

@@ -457,14 +457,12 @@ def test_paper_shows_the_text_and_no_controls(browser: Browser, address: str) ->
         assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-UNDRAWN = "[...document.querySelectorAll('.math')].filter(one => !one.querySelector('mjx-container')).length"
-
-
 def test_no_formula_is_printed_as_it_is_written(browser: Browser, address: str) -> None:
+    undrawn = f"document.querySelectorAll('{UNDRAWN}').length"
     with opened(browser, address) as page:
-        page.add_init_script("window.print = () => { window.undrawn = " + UNDRAWN + "; }")
+        page.add_init_script(f"window.print = () => {{ window.undrawn = {undrawn}; }}")
         page.goto(f"{address}lessons/{LESSONS[0]}.html")
-        assert page.evaluate(UNDRAWN) > 20, "those far away wait"
+        assert page.evaluate(undrawn) > 20, "those far away wait"
         page.keyboard.press("Control+p")
         page.wait_for_function("window.undrawn !== undefined")
         assert page.evaluate("window.undrawn") == 0, "by key"
@@ -472,7 +470,7 @@ def test_no_formula_is_printed_as_it_is_written(browser: Browser, address: str) 
         page.reload()
         page.evaluate("courseFormulas.draw([document.querySelector('.math')])")
         page.wait_for_function("document.querySelector('.math mjx-container')")
-        waiting = page.evaluate(f"[{UNDRAWN}, window.dispatchEvent(new Event('beforeprint')), {UNDRAWN}]")
+        waiting = page.evaluate(f"[{undrawn}, window.dispatchEvent(new Event('beforeprint')), {undrawn}]")
         assert waiting[0] > 20 and waiting[2] == 0, "from the menu"
 
 
