@@ -53,8 +53,8 @@ BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 # In a challenge, below the mended lines and still in the solution: as comments, what learners find in their place.
 RELEASED = "### RELEASED"
 WORTH = 0.5  # points of a title, where its check does not say otherwise
-FENCE_BELOW = re.compile(r"\s*^```", re.M)  # of a cell of code
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
+FENCE_BELOW = re.compile(r"\s*^```", re.M)  # of a cell of code
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,7 @@ import numpy as np
 import torch
 
 from trainloop import watch
-from trainloop.checks import (
-    values,
-    verdict,  # noqa: F401  (this one and the next: lessons import them through trainloop.learner)
-    words,  # noqa: F401
-)
+from trainloop.checks import values
 from trainloop.checks.values import Json, Observation
 from trainloop.sandbox import confine, huge_pages, isolation, keeper
 from trainloop.sandbox.shell import USER_FILE, Reporter, Shell, Stream, start_shell

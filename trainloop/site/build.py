@@ -91,9 +91,7 @@ def build(
 
     with ThreadPoolExecutor(workers) as pool:
         running = pool.map(made, lessons)
-        import_module(
-            "sphinx.application"
-        )  # which takes its time, as the texts do; kernels have processes of their own
+        import_module("sphinx.application")  # takes its time, as the texts do, while kernels run beside this process
         texts = dict(_texts(course, lessons, solutions, paper))
         pages = list(running)
     place = course.root / CACHE / edition

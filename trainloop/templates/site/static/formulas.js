@@ -43,8 +43,8 @@
       return !one.querySelector("mjx-container");
     });
     if (!left.length || !window.MathJax || !MathJax.typeset) { return; }
+    MathJax.typeset(left); /* if that fails, they wait on */
     leave(left);
-    MathJax.typeset(left);
     tell(left);
   }
 
