@@ -89,7 +89,7 @@ def asks_autograd(run: Run) -> None:
             stack.enter_context(patch.object(torch.autograd, name, noting(getattr(torch.autograd, name))))
         run()
     if not asked:
-        raise RuleBroken("PyTorch is never asked for a gradient; this exercise wants it from `backward()`.")
+        raise RuleBroken("PyTorch is never asked for a gradient. This exercise wants it from autograd, as by `backward()`.")
 
 
 class Counted:

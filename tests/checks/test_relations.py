@@ -135,6 +135,27 @@ def test_single_numbers_of_several_checks_make_a_relation() -> None:
     )
 
 
+def test_any_one_factor_of_three_single_numbers_makes_a_relation() -> None:
+    """As an average whose weights do not add up to 1: two numbers with one factor may be chance, three are none."""
+    one, two, three = ((2.507 * right, right) for right in (1.7, 0.91, 0.394))
+    assert told(*one, two, three) == "The number is 2.507 times the right one."
+    assert told(*one, two) is None
+    assert told(*one, two, (2.6 * 0.394, 0.394)) is None, "the third has another"
+
+
+def test_a_factor_of_numbers_that_are_compared_roughly_is_told_roughly() -> None:
+    """Random draws: nobody knows more digits of the factor than of the numbers."""
+    rough = rules.close(rtol=0.03, atol=0)
+    right = torch.tensor([0.0871, 0.1166, 0.0742, 0.1003])
+    noise = torch.tensor([1.004, 0.996, 1.007, 0.998])
+    assert told(2 * right * noise, right, rule=rough) == "Every number is about twice the right one."
+    assert told(right * noise / 2, right, rule=rough) == "Every number is about half the right one."
+    assert told(1.414 * right * noise, right, rule=rough) == "Every number is about 1.4 times the right one."
+    assert told(1.04 * right, right, rule=rough) == "Every number is about 1.04 times the right one."
+    assert told(50.4 * right, right, rule=rough) == "Every number is about 50 times the right one."
+    assert told(right * torch.tensor([1.4, 1.2, 1.3, 1.4]), right, rule=rough) is None
+
+
 def test_a_factor_that_is_another_in_each_check_counts_something() -> None:
     sentence = told(5.1, 1.7, (3.64, 0.91))
     assert sentence is not None and sentence.startswith("The number is 3 times the right one here, and another number")

@@ -151,6 +151,19 @@ MISFITS: list[tuple[Json, str]] = [
         (X, seen(torch.tensor([1.0, 2.5])), "wrong", "1 of 2 entries differ, most at [1], by 0.5."),
         (X.reshape(1, 2), seen(X.reshape(1, 2) + 1), "wrong", "2 of 2 entries differ, most at [0, 0], by 1."),
         (torch.tensor(1.0), seen(torch.tensor(3.0)), "wrong", "The value differs by 2."),
+        (
+            torch.tensor([0.0, 1.5, 0.0, 0.7]),
+            seen(torch.tensor([-2.0, 1.5, -1.0, 0.7])),
+            "wrong",
+            "Wrong are the entries that should be 0, and no other: 2 of 4, most at [0], by 2.",
+        ),
+        (
+            torch.tensor([0.5, 1.5, -0.25]),
+            seen(torch.tensor([0.5, 1.5, 0.0])),
+            "wrong",
+            "Wrong is the one entry that should be below 0, and no other: 1 of 3, most at [2], by 0.25.",
+        ),
+        ([1.0], seen([-INF]), "wrong", "Item 0: The value is -inf, which is no finite number."),
         (torch.tensor([1.0, NAN]), seen(X), "wrong", "1 of 2 entries differ, most at [1]."),
         (torch.tensor([1.0, INF]), seen(torch.tensor([1.0, -INF])), "wrong", "1 of 2 entries differ, most at [1]."),
         (
@@ -160,7 +173,7 @@ MISFITS: list[tuple[Json, str]] = [
             "1 of 2 entries differ, most at [1], by 1.",
         ),
         (torch.tensor([2**62]), seen(torch.tensor([2**62 + 1])), "wrong", "The value differs by 0."),
-        (2.0, seen(NAN), "wrong", "The value differs."),
+        (2.0, seen(NAN), "wrong", "The value is nan, which is no finite number."),
         ("a", seen("b"), "wrong", "The value differs."),
         ([1, 2], seen([1, 2, 3]), "wrong", "Its length is 3; 2 is expected."),
         ([1, X], seen([1, X + 1]), "wrong", "Item 1: 2 of 2 entries differ, most at [0], by 1."),

@@ -12,9 +12,10 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from nbgrader.api import Gradebook
+from nbgrader.api import Base
 from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy import create_engine
 from traitlets.config import Config
 
 from trainloop.authoring.errors import LessonError
@@ -190,11 +191,12 @@ def release_notebook(slug: str, source: NotebookNode) -> NotebookNode:
 
 @cache
 def _empty_gradebook() -> bytes:
-    """A gradebook with nothing in it. For each that it makes anew, nbgrader asks another program for a version."""
+    """A gradebook with nothing in it, to be thrown away. nbgrader would run another program to give it a version."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "gradebook.db")
-        with Gradebook(f"sqlite:///{path}"):
-            pass
+        engine = create_engine(f"sqlite:///{path}")
+        Base.metadata.create_all(engine)
+        engine.dispose()
         return path.read_bytes()
 
 

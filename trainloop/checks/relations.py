@@ -28,6 +28,7 @@ COUNTS = {
     "a count divides": "here, by another number elsewhere: as when one division by a number of things is too many.",
 }
 MAX_NUMBER = 1e100
+EXACT = 1e-3  # of a factor: nearer is the same
 FACTOR_TOLERANCES = 100  # times the tolerance: smaller numbers say nothing of a factor
 ZERO_TOLERANCES = 10  # times the tolerance: what is all smaller is a 0 up to rounding, and no share of anything
 
@@ -40,6 +41,7 @@ class Relation:
     sentence: str
     numbers: int  # different ones that it was found for
     factor: float = 1.0
+    spent: int = 0  # of the numbers, those that any relation of the kind would hold of: some factor fits every number
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def tell(pair: ResultPair, part: Sequence[ResultPair]) -> str | None:
 def _is_told(one: Relation, found: Sequence[dict[str, Relation]]) -> bool:
     """Whether a relation stands on enough numbers: of its own check, or of all that have it."""
     everywhere = all(one.name in each for each in found)
-    together = sum(each[one.name].numbers for each in found) if everywhere else 0
-    return one.numbers >= MIN_IN_CHECK or together >= MIN_IN_PART
+    together = sum(each[one.name].numbers for each in found) - one.spent if everywhere else 0
+    return one.numbers - one.spent >= MIN_IN_CHECK or together >= MIN_IN_PART
 
 
 def relations(pair: ResultPair) -> Iterator[Relation]:
@@ -100,7 +102,7 @@ def _of_numbers(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
     shift = x - y
     if y.size > 1 and _close(shift, np.full_like(shift, shift.flat[0]), rule):
         told = f"Every number is off by the same amount, {shift.flat[0]:+.4g}."
-        yield Relation(f"shift {shift.flat[0]:.4g}", told, _different(y) - 1)
+        yield Relation(f"shift {shift.flat[0]:.4g}", told, _different(y), spent=1)
     if y.ndim == 2 and y.shape[0] == y.shape[1] and _close(x, y.T, rule):
         yield Relation("transposed", "This is the right result, transposed.", _different(y) - 1)
     for axis in range(y.ndim):
@@ -133,20 +135,28 @@ def _of_factors(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
         yield Relation("minus", f"{every} has the right size and the wrong sign.", numbers)
         return
     side = " and has the wrong sign" if factor < 0 else ""
-    size = abs(factor)
+    rough = rule["rtol"] > EXACT  # as the numbers of random draws are compared
+    about, size = "about " if rough else "", abs(factor)
+    digits = 4 if not rough else 3 if round(size, 1) == 1 else 2
     whole, part = round(size), round(1 / size)
-    if whole > 1 and _is(size, whole):
+    if whole > 1 and _is_count(size, whole, rule):
         told = "twice the right one" if whole == 2 else f"{_in_words(whole)} times the right one"
-    elif part > 1 and _is(size, 1 / part):
+        name, count = "times a count", float(whole)
+    elif part > 1 and _is_count(1 / size, part, rule):
         told = "half the right one" if part == 2 else f"the right one divided by {_in_words(part)}"
+        name, count = "a count divides", 1 / part
     else:
-        told, numbers = f"{size:.4g} times the right one", numbers - 1  # any number has some factor
-    if whole > 1 and _is(factor, whole):
-        yield Relation("times a count", f"{every} is {told}.", numbers, whole)
-    elif part > 1 and _is(factor, 1 / part):
-        yield Relation("a count divides", f"{every} is {told}.", numbers, 1 / part)
+        told, name, count = f"{size:.{digits}g} times the right one", "", 1.0
+    if name and factor > 0:
+        yield Relation(name, f"{every} is {about}{told}.", numbers, count)
     else:
-        yield Relation(f"times {factor:.4g}", f"{every} is {told}{side}.", numbers)
+        told = f"{every} is {about}{told}{side}."
+        yield Relation(f"times {factor:.{digits}g}", told, numbers, spent=int(not name))
+
+
+def _is_count(size: float, whole: int, rule: Rule) -> bool:
+    """Whether a factor is a whole number, as closely as its numbers are compared; of large ones, any would be close."""
+    return abs(size - whole) <= max(EXACT * whole, min(rule["rtol"] * whole, 0.05))
 
 
 def _in_words(count: int) -> str:
@@ -316,7 +326,7 @@ def _close(x: Array, y: Array, rule: Rule) -> bool:
 
 
 def _is(number: float, wanted: float) -> bool:
-    return abs(number - wanted) <= 1e-3 * abs(wanted)
+    return abs(number - wanted) <= EXACT * abs(wanted)
 
 
 def _shape(array: Array) -> str:

@@ -40,6 +40,7 @@ IN_WORDS: Mapping[VerdictStatus, str] = {
 }
 
 RULE_BROKEN = "RuleBroken"  # what `trainloop.watch` raises; its message is a sentence to the learner
+FEW_ENTRIES = 3  # of fewer, that all of one sign are wrong says little
 ELSEWHERE = "Right for the numbers you see, wrong for others: what in your code is fixed to the example?"
 EDITED = "What you get is what comes out if {}."
 AS_ABOVE = "Wrong here, too: what the checks that you can see say of it comes first."
@@ -318,7 +319,7 @@ def _difference(value: Value, expected: Value, rule: Rule) -> str:
     if expected["type"] in ("list", "tuple", "dict"):
         return _first_item(value, expected, rule)
     if not values.is_array(expected):
-        return f"The value differs{_by(value, expected)}."
+        return _finite_or_not(value, expected) or f"The value differs{_by(value, expected)}."
     if value["shape"] != expected["shape"]:
         return f"The shape is {_shape(value)}; {_shape(expected)} is expected."
     if value["dtype"] != expected["dtype"]:
@@ -327,6 +328,13 @@ def _difference(value: Value, expected: Value, rule: Rule) -> str:
     if x.dtype.kind == "f" and not np.isfinite(x).all() and np.isfinite(y).all():
         return f"{int((~np.isfinite(x)).sum())} of {x.size} entries are not finite numbers (NaN or infinity)."
     return _where(x, y, rule)
+
+
+def _finite_or_not(value: Value, expected: Value) -> str:
+    """What is told of NaN or infinity where a number is expected; nothing of any other value."""
+    if expected["type"] != "float" or np.isfinite(values.number(value)) or not np.isfinite(values.number(expected)):
+        return ""
+    return f"The value is {values.number(value)}, which is no finite number."
 
 
 def _by(value: Value, expected: Value) -> str:
@@ -353,7 +361,20 @@ def _where(x: values.Array, y: values.Array, rule: Rule) -> str:
     if x.size == 1:
         return f"The value differs{amount}."
     place = ", ".join(str(int(i)) for i in np.unravel_index(int(gap.argmax()), gap.shape))
-    return f"{int(wrong.sum())} of {x.size} entries differ, most at [{place}]{',' if amount else ''}{amount}."
+    place = f"most at [{place}]{',' if amount else ''}{amount}"
+    count = int(wrong.sum())
+    if kind := next((told for told, which in _signs(y).items() if np.array_equal(which, wrong)), ""):
+        which = "is the one entry that should be" if count == 1 else "are the entries that should be"
+        return f"Wrong {which} {kind}, and no other: {count} of {x.size}, {place}."
+    return f"{count} of {x.size} entries differ, {place}."
+
+
+def _signs(y: values.Array) -> dict[str, values.Array]:
+    """Which entries should be below 0, 0, and above it, where there are such and others; of truth values, none."""
+    if y.dtype.kind == "b" or y.size < FEW_ENTRIES:
+        return {}
+    signs = {"below 0": y < 0, "0": y == 0, "above 0": y > 0}
+    return {told: which for told, which in signs.items() if which.any() and not which.all()}
 
 
 def _first_item(value: Value, expected: Value, rule: Rule) -> str:
