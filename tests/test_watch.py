@@ -12,6 +12,7 @@ from torch.nn import functional
 from trainloop import watch
 from trainloop.watch import RuleBroken
 
+GRAD = torch.autograd.grad
 X = torch.tensor([-1.0, 2.0])
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
@@ -122,11 +123,18 @@ def by_grad() -> torch.Tensor:
     return torch.autograd.grad(square(x), x)[0]
 
 
+def by_an_imported_name() -> torch.Tensor:
+    """As after `from torch.autograd import grad` in the learner's own cell, before anything is watched."""
+    x = torch.tensor(2.0, requires_grad=True)
+    return GRAD(square(x), x)[0]
+
+
 @pytest.mark.parametrize(
     "run",
     numbered(
         lambda: gradient_of(square),
         by_grad,
+        by_an_imported_name,
         lambda: torch.func.grad(square)(torch.tensor(2.0)),
         lambda: torch.func.jvp(square, (torch.tensor(2.0),), (torch.tensor(1.0),)),
         lambda: torch.autograd.functional.jacobian(square, torch.tensor(2.0)),
@@ -141,6 +149,8 @@ def test_gradients_by_hand_and_by_torch() -> None:
     watch.without_autograd(lambda: 2 * X * 3)
     watch.asks_autograd(lambda: gradient_of(square))
     watch.asks_autograd(by_grad)
+    watch.asks_autograd(by_an_imported_name)
+    watch.asks_autograd(lambda: torch.func.jvp(square, (torch.tensor(2.0),), (torch.tensor(1.0),)))
     with pytest.raises(RuleBroken, match="never asked"):
         watch.asks_autograd(lambda: 2 * X)
 

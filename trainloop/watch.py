@@ -17,7 +17,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -65,16 +65,21 @@ def without_autograd(run: Run) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuleBroken("PyTorch is asked for the gradient here; this exercise wants it computed by hand.")
 
-    from torch.autograd import forward_ad
-
     with contextlib.ExitStack() as stack:
-        for module, name in ((torch.autograd, "grad"), (torch.autograd, "backward"), (forward_ad, "make_dual")):
+        for module, name in _asking():
             stack.enter_context(patch.object(module, name, refuse))
         run()
 
 
+def _asking() -> tuple[tuple[ModuleType, str], ...]:
+    """What all ways to a gradient come down to, under whatever name they were imported: (module, name)."""
+    from torch.autograd import forward_ad
+
+    return (torch.autograd, "_engine_run_backward"), (forward_ad, "make_dual")
+
+
 def asks_autograd(run: Run) -> None:
-    """Run, and see that PyTorch is asked for a gradient, by `backward` or by `torch.autograd.grad`."""
+    """Run, and see that PyTorch is asked for a gradient, in whatever way: by `backward`, by `grad`, by `torch.func`."""
     asked = []
 
     def noting(real: Callable[..., object]) -> Callable[..., object]:
@@ -85,11 +90,13 @@ def asks_autograd(run: Run) -> None:
         return call
 
     with contextlib.ExitStack() as stack:
-        for name in ("grad", "backward"):
-            stack.enter_context(patch.object(torch.autograd, name, noting(getattr(torch.autograd, name))))
+        for module, name in _asking():
+            stack.enter_context(patch.object(module, name, noting(getattr(module, name))))
         run()
     if not asked:
-        raise RuleBroken("PyTorch is never asked for a gradient. This exercise wants it from autograd, as by `backward()`.")
+        raise RuleBroken(
+            "PyTorch is never asked for a gradient. This exercise wants it from autograd, as by `backward()`."
+        )
 
 
 class Counted:

@@ -61,6 +61,17 @@ def notebook(built: Built, kind: str) -> NotebookNode:
     return nbformat.reads(built.files[Path(kind, slug, f"{slug}.ipynb")], as_version=4)
 
 
+def test_the_brief_layout_is_the_same_notebook(real: Built) -> None:
+    """An empty cell, one without a line feed at its end, letters beyond ASCII: all as in nbgrader's layout."""
+    for kind in ("source", "solutions"):
+        plain = notebook(real, kind)
+        plain.cells[0].source = ""
+        plain.cells[1].source = "Größe ∂\n\n"
+        long, brief = notebooks.dump(plain), notebooks.dump(plain, brief=True)
+        assert nbformat.reads(brief, 4) == nbformat.reads(long, 4)
+        assert brief.count("\n") < 0.75 * long.count("\n")
+
+
 def released(built: Built) -> str:
     """All that students get, as text."""
     return "\n".join(

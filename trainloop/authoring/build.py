@@ -84,13 +84,13 @@ def build(
         lesson,
         key,
         {
-            "source" / folder / f"{lesson.slug}.ipynb": dump(source),
+            "source" / folder / f"{lesson.slug}.ipynb": dump(source, brief=True),
             "source" / folder / VISIBLE_NAME: visible,
             "source" / folder / SOLUTIONS_NAME: answers,
             "release" / folder / f"{lesson.slug}.ipynb": dump(released),
             "release" / folder / VISIBLE_NAME: visible,
             "release" / folder / SOLUTIONS_NAME: answers,
-            "solutions" / folder / f"{lesson.slug}.ipynb": dump(worked_notebook(lesson, released)),
+            "solutions" / folder / f"{lesson.slug}.ipynb": dump(worked_notebook(lesson, released), brief=True),
             Path("solutions", "keys", f"{lesson.slug}.json"): key.dump(),
         },
     )

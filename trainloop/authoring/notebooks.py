@@ -245,8 +245,14 @@ def _explain_options(exercise: Exercise) -> Iterator[str]:
             yield f"- **{letter}**{right}: {sentence}"
 
 
-def dump(notebook: NotebookNode) -> str:
-    """A notebook as text: no outputs, sorted keys, one newline at the end."""
+def dump(notebook: NotebookNode, brief: bool = False) -> str:
+    """A notebook as text: no outputs, sorted keys, one newline at the end.
+
+    Args:
+        notebook: any.
+        brief: a line for each cell and for each line of its source, rather than for each entry of its metadata too.
+            Not for what nbgrader's own generate_assignment writes: with its layout both write the same bytes.
+    """
     plain = nbformat.from_dict(json.loads(json.dumps(notebook)))
     plain.nbformat, plain.nbformat_minor = 4, 5
     for cell in plain.cells:
@@ -254,8 +260,22 @@ def dump(notebook: NotebookNode) -> str:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nbformat.validate(plain)
-    # nbgrader's own layout, so that its generate_assignment writes the release to the same bytes.
-    return str(nbformat.writes(plain)) + "\n"
+    return (_brief(plain) if brief else str(nbformat.writes(plain))) + "\n"
+
+
+def _brief(notebook: NotebookNode) -> str:
+    """A notebook's JSON in few lines."""
+
+    def text(value: object) -> str:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+    cells = []
+    for cell in notebook.cells:
+        head = text({name: value for name, value in cell.items() if name != "source"})
+        source = ",\n".join(f"  {text(line)}" for line in cell.source.splitlines(keepends=True))
+        cells.append(f' {head[:-1]}, "source": [\n{source}\n ]}}' if source else f' {head[:-1]}, "source": []}}')
+    rest = [f' "{name}": {text(value)}' for name, value in sorted(notebook.items()) if name != "cells"]
+    return "{\n" + ",\n".join([' "cells": [\n' + ",\n".join(cells) + "\n ]", *rest]) + "\n}"
 
 
 def refuse_leaks(lesson: Lesson, released: NotebookNode, visible: str) -> None:

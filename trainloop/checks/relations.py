@@ -28,7 +28,7 @@ COUNTS = {
     "a count divides": "here, by another number elsewhere: as when one division by a number of things is too many.",
 }
 MAX_NUMBER = 1e100
-EXACT = 1e-3  # of a factor: nearer is the same
+EXACT = 1e-3  # of a factor: nearer is the same; numbers that are compared less closely are rough
 FACTOR_TOLERANCES = 100  # times the tolerance: smaller numbers say nothing of a factor
 ZERO_TOLERANCES = 10  # times the tolerance: what is all smaller is a 0 up to rounding, and no share of anything
 
@@ -100,7 +100,7 @@ def _of_numbers(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
     """Between two results of one shape."""
     yield from _of_factors(x, y, rule)
     shift = x - y
-    if y.size > 1 and _close(shift, np.full_like(shift, shift.flat[0]), rule):
+    if y.size > 1 and not _is_rough(rule) and _close(shift, np.full_like(shift, shift.flat[0]), rule):
         told = f"Every number is off by the same amount, {shift.flat[0]:+.4g}."
         yield Relation(f"shift {shift.flat[0]:.4g}", told, _different(y), spent=1)
     if y.ndim == 2 and y.shape[0] == y.shape[1] and _close(x, y.T, rule):
@@ -131,37 +131,37 @@ def _of_factors(x: Array, y: Array, rule: Rule) -> Iterator[Relation]:
     if factor == 0 or np.abs(x).max() <= ZERO_TOLERANCES * rule["atol"] or not _close(x, factor * y, rule):
         return
     numbers, every = _different(y[telling]), _every(y)
-    if _is(factor, -1):
+    rough, side, size = _is_rough(rule), " and has the wrong sign" if factor < 0 else "", abs(factor)
+    if side and _is(size, 1, rule):
         yield Relation("minus", f"{every} has the right size and the wrong sign.", numbers)
         return
-    side = " and has the wrong sign" if factor < 0 else ""
-    rough = rule["rtol"] > EXACT  # as the numbers of random draws are compared
-    about, size = "about " if rough else "", abs(factor)
     digits = 4 if not rough else 3 if round(size, 1) == 1 else 2
     whole, part = round(size), round(1 / size)
-    if whole > 1 and _is_count(size, whole, rule):
-        told = "twice the right one" if whole == 2 else f"{_in_words(whole)} times the right one"
+    name, count = "", 1.0
+    if whole > 1 and _is(size, whole, rule):
+        told = "twice the right one" if whole == 2 else f"{_in_words(whole, rough)} times the right one"
         name, count = "times a count", float(whole)
-    elif part > 1 and _is_count(1 / size, part, rule):
-        told = "half the right one" if part == 2 else f"the right one divided by {_in_words(part)}"
+    elif part > 1 and _is(1 / size, part, rule):
+        told = "half the right one" if part == 2 else f"the right one divided by {_in_words(part, rough)}"
         name, count = "a count divides", 1 / part
     else:
-        told, name, count = f"{size:.{digits}g} times the right one", "", 1.0
-    if name and factor > 0:
-        yield Relation(name, f"{every} is {about}{told}.", numbers, count)
-    else:
-        told = f"{every} is {about}{told}{side}."
-        yield Relation(f"times {factor:.{digits}g}", told, numbers, spent=int(not name))
+        told = f"{size:.{digits}g} times the right one"
+    told = f"{every} is {'about ' * rough}{told}{side}."
+    if name and not side and not rough and max(whole, part) <= MAX_EXACT_COUNT:
+        yield Relation(name, told, numbers, count)
+    else:  # of rough or large numbers, each is near to some whole one
+        yield Relation(f"times {factor:.{digits}g}", told, numbers, spent=int(rough or not name))
 
 
-def _is_count(size: float, whole: int, rule: Rule) -> bool:
-    """Whether a factor is a whole number, as closely as its numbers are compared; of large ones, any would be close."""
-    return abs(size - whole) <= max(EXACT * whole, min(rule["rtol"] * whole, 0.05))
+def _is_rough(rule: Rule) -> bool:
+    """Whether numbers are compared as those of random draws are: nobody knows more digits of what lies between them."""
+    return rule["rtol"] > EXACT
 
 
-def _in_words(count: int) -> str:
-    """A count; of a large one four digits."""
-    return str(count) if count <= MAX_EXACT_COUNT else f"{float(f'{count:.4g}'):,.0f}"
+def _in_words(count: int, rough: bool) -> str:
+    """A count; of a large one four digits, and of a rough one two."""
+    most, digits = (100, 2) if rough else (MAX_EXACT_COUNT, 4)
+    return str(count) if count <= most else f"{float(f'{count:.{digits}g}'):,.0f}"
 
 
 def _counts(one: Relation, found: Sequence[dict[str, Relation]]) -> bool:
@@ -325,8 +325,10 @@ def _close(x: Array, y: Array, rule: Rule) -> bool:
         return x.shape == y.shape and bool(np.allclose(x, y, rtol=rule["rtol"], atol=rule["atol"]))
 
 
-def _is(number: float, wanted: float) -> bool:
-    return abs(number - wanted) <= EXACT * abs(wanted)
+def _is(number: float, wanted: float, rule: Rule | None = None) -> bool:
+    """Whether a factor is a whole number, as closely as the numbers are compared that it was found from."""
+    rough = min(rule["rtol"] * abs(wanted), 0.05) if rule is not None and _is_rough(rule) else 0.0
+    return abs(number - wanted) <= max(EXACT * abs(wanted), rough)
 
 
 def _shape(array: Array) -> str:

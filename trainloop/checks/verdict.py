@@ -40,6 +40,7 @@ IN_WORDS: Mapping[VerdictStatus, str] = {
 }
 
 RULE_BROKEN = "RuleBroken"  # what `trainloop.watch` raises; its message is a sentence to the learner
+SHOWN = 8  # numbers of a value, in a line
 FEW_ENTRIES = 3  # of fewer, that all of one sign are wrong says little
 ELSEWHERE = "Right for the numbers you see, wrong for others: what in your code is fixed to the example?"
 EDITED = "What you get is what comes out if {}."
@@ -193,7 +194,7 @@ def _judge_check(
     if _own_name_missing(observation, key):
         name, run = observation["name"], "Run the cell of this exercise, then this one."
         if rules.is_option(check.rule):
-            letters = f'`{name}` has no answer yet. {run} Letters stand in quotes: {name} = "B".'
+            letters = f"`{name}` has no answer yet. {run} An answer is a letter in quotes."
             return _result(check, "missing", letters)
         return _result(check, "missing", f"`{name}` is not defined. {run}")
     if observation["saw"] == "stub":
@@ -273,7 +274,9 @@ def _describe(check: CheckKey, observation: Observation) -> tuple[str, list[str]
     fact = _difference(value, expected, check.rule) + (" Is there a `return`?" if value["type"] == "None" else "")
     if "digest" in expected:
         return fact, called
-    return fact, [*called, f"Yours:    {value_text(value)}", f"Expected: {value_text(expected)}"]
+    start = _first_shown(value, expected, check.rule)
+    yours, right = (value_text(one, start=start) for one in (value, expected))
+    return fact, [*called, f"Yours:    {yours}", f"Expected: {right}"]
 
 
 def _describe_error(observation: Observation) -> str:
@@ -363,17 +366,19 @@ def _where(x: values.Array, y: values.Array, rule: Rule) -> str:
     place = ", ".join(str(int(i)) for i in np.unravel_index(int(gap.argmax()), gap.shape))
     place = f"most at [{place}]{',' if amount else ''}{amount}"
     count = int(wrong.sum())
-    if kind := next((told for told, which in _signs(y).items() if np.array_equal(which, wrong)), ""):
-        which = "is the one entry that should be" if count == 1 else "are the entries that should be"
-        return f"Wrong {which} {kind}, and no other: {count} of {x.size}, {place}."
+    if kind := next((told for told, which in _signs(y, rule).items() if np.array_equal(which, wrong)), ""):
+        which, other = ("is the one entry", "no other") if count == 1 else ("are all entries", "no others")
+        return f"Wrong {which} whose right value is {kind}, and {other}: {count} of {x.size}, {place}."
     return f"{count} of {x.size} entries differ, {place}."
 
 
-def _signs(y: values.Array) -> dict[str, values.Array]:
-    """Which entries should be below 0, 0, and above it, where there are such and others; of truth values, none."""
+def _signs(y: values.Array, rule: Rule) -> dict[str, values.Array]:
+    """Which right values are below 0, 0, and above it, where there are such and others; of truth values, none."""
     if y.dtype.kind == "b" or y.size < FEW_ENTRIES:
         return {}
-    signs = {"below 0": y < 0, "0": y == 0, "above 0": y > 0}
+    signs = {"below 0": y < -rule["atol"], "0": np.abs(y) <= rule["atol"]}
+    if signs["below 0"].any():  # else it is all that is not 0, and 0 often comes by itself
+        signs["above 0"] = y > rule["atol"]
     return {told: which for told, which in signs.items() if which.any() and not which.all()}
 
 
@@ -408,8 +413,17 @@ def _shape(value: Value) -> str:
     return str(tuple(value["shape"]))
 
 
-def value_text(value: Value, limit: int = 8) -> str:
-    """An encoded value in one short line, at most `limit` numbers of it."""
+def _first_shown(value: Value, expected: Value, rule: Rule) -> int:
+    """The place in a long list from which on it is shown, so that what is wrong can be seen; of a short one 0."""
+    items = [one.get("items", ()) if one["type"] in ("list", "tuple") else () for one in (value, expected)]
+    pairs = enumerate(zip(*items, strict=False))
+    wrong = (at for at, (a, b) in pairs if not values.same_value(a, b, rule["rtol"], rule["atol"]))
+    first = next(wrong, 0)
+    return first - 2 if first >= SHOWN else 0
+
+
+def value_text(value: Value, limit: int = SHOWN, start: int = 0) -> str:
+    """An encoded value in one short line, at most `limit` numbers of it, of a list those from `start` on."""
     if values.is_array(value):
         if not value["shape"]:
             item = values.array(value).item()
@@ -422,9 +436,10 @@ def value_text(value: Value, limit: int = 8) -> str:
         named = value["type"] == "dict"
         shown = [
             f"{item[0]!r}: {value_text(item[1], limit // 2)}" if named else value_text(item, limit // 2)
-            for item in value["items"][:limit]
+            for item in value["items"][start : start + limit]
         ]
-        inner = ", ".join([*shown, "..."] if len(value["items"]) > limit else shown)
+        more = len(value["items"]) > start + limit
+        inner = ", ".join(["..."] * (start > 0) + shown + ["..."] * more)
         return f"{{{inner}}}" if named else f"[{inner}]"
     if value["type"] == "opaque":
         return _article(str(value["name"]))

@@ -58,8 +58,9 @@ def tally(result: ExerciseResult) -> str:
 
     checks = [one for one in result.checks if not one.rule]
     passed = sum(one.status == "ok" for one in checks)
-    broken = sum(one.status != "ok" for one in result.checks if one.rule)
-    # A call that crashed has broken no rule, and has not shown that it keeps one.
+    # A call that crashed has broken no rule: what it says under a check, it says under a rule for the same reason.
+    told = {one.sentence for one in checks if one.status != "ok"}
+    broken = sum(one.status != "ok" and one.sentence not in told for one in result.checks if one.rule)
     rules_note = (
         f"; {broken} rule{'s' * (broken > 1)} not seen to be kept: at most half of the points" if broken else ""
     )
@@ -99,8 +100,12 @@ def read_back(text: str) -> dict[str, Told]:
 
 
 def _lines(group: Sequence[CheckResult]) -> list[str]:
-    """Checks that failed for one reason: their titles, the reason, and what the first of them shows."""
-    titles = [f"  {'RULE' if one.rule else 'FAIL'}  {one.title}" for one in group]
+    """Checks that failed for one reason: their titles, the reason, and what the first of them shows.
+
+    A rule that says what a check says was not looked at, since the call did not get that far: it is not listed.
+    """
+    listed = [one for one in group if not one.rule] or group
+    titles = [f"  {'RULE' if one.rule else 'FAIL'}  {one.title}" for one in listed]
     return [*titles, *wrapped(group[0].sentence), *(INDENT + part[:400] for part in group[0].detail)]
 
 
