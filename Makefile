@@ -17,9 +17,9 @@ demo: $(READY)  ## Release a real lesson, grade a class of sample submissions, w
 
 # Of what the build proves, the tests sample: make test ARGS=--all leaves nothing out. With `worksteal` no processor
 # stands idle behind a long file; what a file's tests share is then set up by each process that runs some of them. Three
-# processes keep two cores busy: many a test waits, for a server, for a process to die, for a limit of time to pass.
+# processes on two cores take longer than two, and what has to do with time fails more easily.
 test: $(READY)  ## Run all tests
-	$(RUN) pytest -n 3 --dist worksteal $(ARGS)
+	$(RUN) pytest -n 2 --dist worksteal $(ARGS)
 
 quick: $(READY)  ## Check style and types, run the tests that start no process: under a minute
 	$(RUN) ruff check $(CODE)
