@@ -490,3 +490,16 @@ def test_a_broken_rule_stands_beside_the_count() -> None:
     assert words.render(result).splitlines()[:2] == ["  RULE  no loop", "        There is a loop."]
     assert words.tally(result) == "1 of 1 checks of `f` passed; 1 rule not seen to be kept: at most half of the points."
     assert words.tally(verdict.judge(exercise, {"a": seen(1), "no loop": seen(None)})) == "All 1 checks of `f` passed."
+
+
+@pytest.mark.parametrize(("mistake", "listed"), [(None, False), (0, True)])
+def test_a_rule_that_a_crash_kept_from_being_looked_at_is_not_broken(mistake: int | None, listed: bool) -> None:
+    """What has a name may break the rule as well as fail the check: then the cap is told."""
+    check, rule = (
+        verdict.CheckResult(title, False, "wrong", 0.0, 1.0, "One sentence.", ("a fact",), mistake, title == "kept")
+        for title in ("a", "kept")
+    )
+    result = verdict.ExerciseResult("f", "Exercise 1", "wrong", 0.0, 1.0, (check, rule))
+    assert ("RULE  kept" in words.render(result)) is listed
+    assert ("at most half of the points" in words.tally(result)) is listed
+    assert "FAIL  a" in words.render(result)

@@ -58,9 +58,8 @@ def tally(result: ExerciseResult) -> str:
 
     checks = [one for one in result.checks if not one.rule]
     passed = sum(one.status == "ok" for one in checks)
-    # A call that crashed has broken no rule: what it says under a check, it says under a rule for the same reason.
-    told = {one.sentence for one in checks if one.status != "ok"}
-    broken = sum(one.status != "ok" and one.sentence not in told for one in result.checks if one.rule)
+    unreached = {one.sentence for one in checks if _may_stop(one)}
+    broken = sum(one.status != "ok" and one.sentence not in unreached for one in result.checks if one.rule)
     rules_note = (
         f"; {broken} rule{'s' * (broken > 1)} not seen to be kept: at most half of the points" if broken else ""
     )
@@ -99,12 +98,20 @@ def read_back(text: str) -> dict[str, Told]:
     return found
 
 
+def _may_stop(check: CheckResult) -> bool:
+    """Whether a rule that says word for word what this check says was not reached, rather than broken: the call crashed.
+
+    A mistake that has a name may do both, and break the rule.
+    """
+    return check.status != "ok" and check.mistake is None and not check.rule
+
+
 def _lines(group: Sequence[CheckResult]) -> list[str]:
     """Checks that failed for one reason: their titles, the reason, and what the first of them shows.
 
-    A rule that says what a check says was not looked at, since the call did not get that far: it is not listed.
+    Rules that were not reached are not listed.
     """
-    listed = [one for one in group if not one.rule] or group
+    listed = [one for one in group if _may_stop(one)] or group
     titles = [f"  {'RULE' if one.rule else 'FAIL'}  {one.title}" for one in listed]
     return [*titles, *wrapped(group[0].sentence), *(INDENT + part[:400] for part in group[0].detail)]
 
