@@ -99,7 +99,7 @@ def read_back(text: str) -> dict[str, Told]:
 
 
 def _may_stop(check: CheckResult) -> bool:
-    """Whether a rule that says word for word what this check says was not reached, rather than broken: the call crashed.
+    """Whether a rule that says word for word what this check says was not reached, and not broken: the call crashed.
 
     A mistake that has a name may do both, and break the rule.
     """
